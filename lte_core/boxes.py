@@ -1,0 +1,56 @@
+"""Arithmetic on boxes: the one implementation that rewards, metrics, purification and the page share.
+
+All functions are pure. Boxes are `xyxy`, half-open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lte_core.schema import Box, Size
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union, in [0, 1]."""
+    width = min(a.x2, b.x2) - max(a.x1, b.x1)
+    height = min(a.y2, b.y2) - max(a.y1, b.y1)
+    if width <= 0 or height <= 0:
+        return 0.0
+    intersection = width * height
+    return min(1.0, intersection / (a.area + b.area - intersection))
+
+
+def mean_best_iou(reference: Sequence[Box], predicted: Sequence[Box]) -> float:
+    """Mean over reference boxes of the best IoU with any predicted box, in [0, 1] (LTE, R_IoU).
+
+    0 when there are reference boxes and no prediction. Raises ValueError without reference boxes: the
+    mean is then undefined, and a silent 0 or 1 would move an average.
+    """
+    if not reference:
+        raise ValueError("expected at least one reference box")
+    return sum(max((iou(r, p) for p in predicted), default=0.0) for r in reference) / len(reference)
+
+
+def area_fraction(box: Box, size: Size) -> float:
+    """The share of the image that the box covers, in [0, 1]; the part outside the image does not count."""
+    inside = clip(box, size)
+    return 0.0 if inside is None else inside.area / (size.width * size.height)
+
+
+def clip(box: Box, size: Size) -> Box | None:
+    """The part of the box inside `[0, width) x [0, height)`, or None when nothing is left."""
+    x1, y1 = max(box.x1, 0.0), max(box.y1, 0.0)
+    x2, y2 = min(box.x2, float(size.width)), min(box.y2, float(size.height))
+    return Box(x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None
+
+
+def rescale(box: Box, from_wh: Size, to_wh: Size) -> Box:
+    """The same area in a frame of another size, such as a model's resized view."""
+    sx, sy = to_wh.width / from_wh.width, to_wh.height / from_wh.height
+    return Box(box.x1 * sx, box.y1 * sy, box.x2 * sx, box.y2 * sy)
+
+
+def pad(box: Box, fraction: float) -> Box:
+    """The box grown on every side by a fraction of its own width and height."""
+    dx, dy = box.width * fraction, box.height * fraction
+    return Box(box.x1 - dx, box.y1 - dy, box.x2 + dx, box.y2 + dy)

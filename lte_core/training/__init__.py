@@ -1,0 +1,1 @@
+"""Teaching a vision-language model to locate and examine."""
