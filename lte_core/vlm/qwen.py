@@ -21,8 +21,8 @@ from PIL import Image
 from lte_core.schema import ModelInfo, Size
 from lte_core.vlm.base import Delta, Query, Question, Reply
 from lte_core.vlm.decoding import Features, Steps, Writing
-from lte_core.vlm.frames import smart_resize
 from lte_core.vlm.grammar import make_guide
+from lte_core.vlm.views import Views
 
 if TYPE_CHECKING:
     import torch
@@ -32,18 +32,10 @@ IMAGE_PAD, VISION_END = "<|image_pad|>", "<|vision_end|>"
 
 @dataclass(frozen=True)
 class QwenConfig:
-    """How a local model sees and answers.
+    """How a local model sees and answers. `relative_boxes`: Qwen3-VL states boxes in 0-1000, Qwen2.5-VL in pixels
+    of its view."""
 
-    A fixed view (`image_wh`, `crop_wh`) stretches to that size; without one, the pixel budget and Qwen's own
-    resizing rule decide. `relative_boxes`: Qwen3-VL states boxes in 0-1000, Qwen2.5-VL in pixels of its view.
-    """
-
-    max_pixels: int = 1280 * 28 * 28
-    min_pixels: int = 56 * 56
-    crop_max_pixels: int = 256 * 28 * 28
-    crop_min_pixels: int = 128 * 28 * 28
-    image_wh: Size | None = None
-    crop_wh: Size | None = None
+    views: Views = field(default_factory=Views)
     relative_boxes: bool = False
     constrained: bool = True
     batch_size: int = 8
@@ -103,17 +95,8 @@ class QwenVL:
 
     def view(self, image: Image.Image, *, crop: bool = False) -> Image.Image:
         """The picture at the size that the model sees."""
-        from PIL.Image import Resampling
-
-        config = self.config
-        size = config.crop_wh if crop else config.image_wh
-        if size is None:
-            factor = self.image_processor.patch_size * self.image_processor.merge_size
-            low, high = (
-                (config.crop_min_pixels, config.crop_max_pixels) if crop else (config.min_pixels, config.max_pixels)
-            )
-            size = smart_resize(Size(*image.size), factor, low, high)
-        return image if image.size == size else image.resize(size, Resampling.BICUBIC)
+        factor = self.image_processor.patch_size * self.image_processor.merge_size
+        return self.config.views.show(image, crop=crop, factor=factor)
 
     def look(self, views: Sequence[Image.Image]) -> Features:
         """Vision features of pictures that are already at their view's size."""

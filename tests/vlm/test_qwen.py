@@ -14,6 +14,7 @@ from lte_core.schema import ModelInfo, Size
 from lte_core.training import nano
 from lte_core.vlm.base import Delta, Query, Question, finish
 from lte_core.vlm.qwen import QwenConfig, QwenVL
+from lte_core.vlm.views import Views
 
 WORDS = ("the", "lettering", "is", "garbled", "weave", "repeats", "exactly", "nothing", "suspicious", "here")
 SHORT = {Query.LOCATE: 40, Query.EXAMINE: 24}
@@ -26,10 +27,11 @@ def parts() -> tuple[Any, Any]:
     return nano.make_model(tokenizer, seed=3).eval(), tokenizer
 
 
-def vlm(parts: tuple[Any, Any], **config: Any) -> QwenVL:
+def vlm(parts: tuple[Any, Any], image_wh: Size | None = None, **config: Any) -> QwenVL:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    settings = {"crop_min_pixels": 56 * 56, "crop_max_pixels": 112 * 112, "max_new_tokens": SHORT, **config}
+    views = Views(crop_min_pixels=56 * 56, crop_max_pixels=112 * 112, image_wh=image_wh)
+    settings = {"views": views, "max_new_tokens": SHORT, **config}
     return QwenVL(*parts, Qwen2VLImageProcessorPil(), ModelInfo("test"), QwenConfig(**settings))
 
 

@@ -1,0 +1,162 @@
+"""From a model's name to a model that answers: `lte-nano`, a directory, a hub id or `http(s)://host/v1#model`.
+
+Chooses device, dtype and attention, and reads the checkpoint's own settings. Asks the model nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from lte_core.schema import ModelInfo
+from lte_core.vlm.base import VLM, Query, VLMError
+
+NANO = "lte-nano"
+MODELS = Path(__file__).parent.parent / "models"
+FAMILIES = ("qwen2_5_vl", "qwen3_vl")
+# Below this a second OpenMP thread costs more than it gives, and on a busy machine far more.
+ONE_THREAD_BELOW = 100_000_000
+
+
+class LoadedModel(NamedTuple):
+    """A model and what must be known about it beyond its weights."""
+
+    vlm: VLM
+    checkpoint: Checkpoint
+
+
+@dataclass(frozen=True)
+class LoadConfig:
+    """Where and how a local model runs; None chooses.
+
+    `device`: "cpu", "cuda", "cuda:1", "mps", or "auto" to spread it over all GPUs (accelerate). `dtype`: "float32",
+    "bfloat16" or "float16". `attention`: transformers' name, such as "sdpa" or "flash_attention_2".
+    """
+
+    device: str | None = None
+    dtype: str | None = None
+    attention: str | None = None
+    threads: int | None = None
+    batch_size: int = 8
+    constrained: bool = True
+
+
+DEFAULT_LOAD = LoadConfig()
+
+
+def load_model(name: str, threads: int | None = None, config: LoadConfig = DEFAULT_LOAD) -> LoadedModel:
+    """Raises VLMError with what to do when there is no such model or it cannot run here."""
+    from lte_core.vlm.openai_chat import ChatVLM, parse_address
+
+    if address := parse_address(name):
+        return LoadedModel(ChatVLM(address), DEFAULT_CHECKPOINT)
+    directory = find(name)
+    return _load_local(name, directory, config, threads or config.threads)
+
+
+def find(name: str) -> Path:
+    """The directory of a model: the one that ships, a local one, or the hub's after downloading it."""
+    if name == NANO:
+        if not (MODELS / NANO / "config.json").is_file():
+            raise VLMError(f"The model that ships with this program is missing from {MODELS / NANO}. Install it again.")
+        return MODELS / NANO
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise VLMError(f"There is no model at {name!r}: expected {NANO}, a directory, a hub id such as "
+                       "Qwen/Qwen2.5-VL-7B-Instruct, or http://host/v1#model-name.")  # fmt: skip
+    return _download(name)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
+        raise VLMError(
+            f"The model {name!r} could not be fetched from the hub ({type(problem).__name__}). Check the name and the "
+            f"network, or give a directory; `--model {NANO}` needs no network."
+        ) from problem
+
+
+def _load_local(name: str, directory: Path, config: LoadConfig, threads: int | None) -> LoadedModel:
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+    from transformers.utils import logging
+
+    from lte_core.vlm.frames import convention_of
+    from lte_core.vlm.qwen import QwenConfig, QwenVL
+
+    logging.disable_progress_bar()
+    checkpoint = Checkpoint.load(directory)
+    try:
+        family = AutoConfig.from_pretrained(directory).model_type
+        if family not in FAMILIES:
+            raise VLMError(f"{name!r} is a {family} model: expected Qwen2.5-VL or Qwen3-VL. Other models can be used "
+                           "through an OpenAI-compatible server: http://host/v1#model-name.")  # fmt: skip
+        device = config.device or _best_device(torch)
+        model = AutoModelForImageTextToText.from_pretrained(
+            directory,
+            dtype=getattr(torch, config.dtype or _best_dtype(torch, device)),
+            device_map=device,
+            attn_implementation=config.attention or "sdpa",
+        )
+        tokenizer = AutoTokenizer.from_pretrained(directory)
+        images = Qwen2VLImageProcessorPil.from_pretrained(directory)
+    except (OSError, ValueError, KeyError) as problem:
+        raise VLMError(f"The model in {directory} cannot be loaded: {_first_line(problem)}") from problem
+    except torch.OutOfMemoryError as problem:
+        raise VLMError(f"There is not enough memory on {device} for {name!r}: take a smaller model, --model {NANO}, "
+                       "or a server.") from problem  # fmt: skip
+    if threads or (model.device.type == "cpu" and model.num_parameters() < ONE_THREAD_BELOW):
+        torch.set_num_threads(threads or 1)
+    qwen = QwenConfig(
+        views=checkpoint.views,
+        relative_boxes=convention_of(family).relative,
+        constrained=config.constrained,
+        batch_size=config.batch_size,
+        max_new_tokens={
+            Query.LOCATE: checkpoint.max_new_tokens_locate,
+            Query.EXAMINE: checkpoint.max_new_tokens_examine,
+        },
+    )
+    # A visitor sees this name: of a local directory, only its last part.
+    shown = directory.resolve().name if Path(name).expanduser().is_dir() else name
+    info = ModelInfo(shown, weights_hash(directory))
+    return LoadedModel(QwenVL(model, tokenizer, images, info, qwen), checkpoint)
+
+
+def _best_device(torch: Any) -> str:
+    if torch.cuda.is_available():
+        return "auto" if torch.cuda.device_count() > 1 else "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _best_dtype(torch: Any, device: str) -> str:
+    """Half the memory where the hardware computes in it; full precision on a CPU."""
+    if device == "cpu":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float16"
+
+
+def _first_line(problem: BaseException) -> str:
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+
+
+def weights_hash(directory: Path) -> str | None:
+    """sha256 over the weight files in order of name, or None when there are none."""
+    files = sorted(directory.glob("*.safetensors"))
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as weights:
+            while block := weights.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest() if files else None
