@@ -89,6 +89,8 @@ def make_tokenizer(words: Iterable[str], labels: Iterable[str]) -> PreTrainedTok
         padding_side="left",
     )
     fast.chat_template = _CHAT_TEMPLATE
+    # Servers cut the prompt off a reply at "<|im_start|>assistant\n", Qwen's; this template has no line break.
+    fast.response_template = {"start_anchor": "<|im_start|>assistant", "fields": {"content": {"close": END}}}
     return fast
 
 

@@ -20,16 +20,17 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lte_core.boxes import pad, rescale
+from lte_core.boxes import rescale
 from lte_core.dataset.synth import Kind, SceneObject, explain
-from lte_core.images import crop
-from lte_core.schema import Box, Size
+from lte_core.inference.examine import CropConfig, cut_crops, plan_crops
+from lte_core.schema import Box, Region, Size
+from lte_core.training.conversations import jitter, random_box
 from lte_core.training.dense import cell_centres
 from lte_core.training.nano import CELL, CROP_WH, IMAGE_PAD, IMAGE_WH, box_json
 
 KINDS = tuple(Kind)
 CLASSES = 1 + 2 * len(KINDS)
-CROP_PAD = 0.06
+CROPS = CropConfig(pad=0.06)
 NO_BRANCH, LOCATE, EXAMINE = 0, 1, 2
 
 
@@ -58,12 +59,12 @@ def choose_crops(rng: random.Random, example: Example, size: Size) -> list[CropC
     """Crops as Examine may get them: evidence with some missing, sound extras, empty ones, and jittered boxes."""
     objects, evidence = example.objects, set(example.evidence)
     if not objects or rng.random() < 0.1:
-        return [_look_at(_random_box(rng, size), objects) for _ in range(rng.randint(1, 3))]
+        return [_look_at(random_box(rng, size), objects) for _ in range(rng.randint(1, 3))]
     kept = [o for i, o in enumerate(objects) if i in evidence and rng.random() > 0.08] or [rng.choice(objects)]
     kept += [o for i, o in enumerate(objects) if i not in evidence and rng.random() < 0.35]
-    boxes = [_jitter(rng, o.box, rng.choice((0.0, 0.06, 0.06, 0.15)), size) for o in kept]
+    boxes = [jitter(rng, o.box, rng.choice((0.0, 0.06, 0.06, 0.15)), size) for o in kept]
     if rng.random() < 0.1:
-        boxes.append(_random_box(rng, size))
+        boxes.append(random_box(rng, size))
     rng.shuffle(boxes)
     return [_look_at(box, objects) for box in boxes[:4]]
 
@@ -78,20 +79,6 @@ def _look_at(box: Box, objects: Sequence[SceneObject]) -> CropChoice:
 
     best = max(objects, key=share, default=None)
     return CropChoice(box, best if best is not None and share(best) >= 0.45 else None)
-
-
-def _random_box(rng: random.Random, size: Size) -> Box:
-    width, height = rng.uniform(56, 140), rng.uniform(56, 140)
-    x, y = rng.uniform(0, size.width - width), rng.uniform(0, size.height - height)
-    return Box(x, y, x + width, y + height)
-
-
-def _jitter(rng: random.Random, box: Box, sigma: float, size: Size) -> Box:
-    width, height = box.width * np.exp(rng.gauss(0, sigma)), box.height * np.exp(rng.gauss(0, sigma))
-    x = (box.x1 + box.x2) / 2 + rng.gauss(0, sigma) * box.width
-    y = (box.y1 + box.y2) / 2 + rng.gauss(0, sigma) * box.height
-    x1, y1 = min(max(x - width / 2, 0), size.width - 16), min(max(y - height / 2, 0), size.height - 16)
-    return Box(x1, y1, max(min(x + width / 2, size.width), x1 + 16), max(min(y + height / 2, size.height), y1 + 16))
 
 
 @dataclass
@@ -117,7 +104,9 @@ class Batch:
     crop_end_token: int
 
     def to(self, device: torch.device | str) -> Batch:
-        moved = {f.name: v.to(device) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+        moved: dict[str, Any] = {
+            f.name: v.to(device) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)
+        }
         return replace(self, **moved)
 
     def image_tokens(self) -> tuple[Tensor, Tensor]:
@@ -247,7 +236,8 @@ class SceneData(Dataset[Item]):
         size = Size(*image.size)
         chosen = choose_crops(rng, example, size)
         row = self._packer.row(example, chosen, size, np.random.default_rng(rng.getrandbits(32)))
-        views = [crop(image, pad(c.box, CROP_PAD)).resize(CROP_WH, Image.Resampling.BICUBIC) for c in chosen]
+        plans = [plan_crops([Region(c.box, "")], size, CROPS)[0] for c in chosen]
+        views = [cut.resize(CROP_WH, Image.Resampling.BICUBIC) for cut in cut_crops(image, plans)]
         kinds, boxes = self._cells(example, size)
         return Item(
             row,

@@ -1,0 +1,154 @@
+"""A TRACE sample as the two conversations that teach LTE: Locate (image -> E, B, y) and Examine (image, crops -> E, y).
+
+The views, crops and prompts are those of inference, taken from the same functions, so what is taught is what will
+be asked. Examine gets annotated crops, and a share of jittered, missing and distracting ones, so that the model has
+to look at what it is shown. Knows no trainer; `Turn.trl()` gives TRL's columns.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lte_core.boxes import clip, rescale
+from lte_core.inference.checkpoint import Checkpoint
+from lte_core.inference.examine import CropConfig, cut_crops, plan_crops
+from lte_core.schema import Box, Region, Size, TraceSample
+from lte_core.vlm.frames import QWEN2_5, Convention
+
+_REFERENCE = re.compile(r"\[(\d+)\]\s*([^\[\]]+?)\s*(?:;|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question with its pictures at the size in which the model sees them, and the reply that it should give."""
+
+    images: tuple[Image.Image, ...]
+    prompt: str
+    completion: str
+
+    def trl(self) -> dict[str, Any]:
+        """TRL's columns: as many image parts as images, and a completion, which alone counts in the loss."""
+        asked = [{"type": "image"}] * len(self.images) + [{"type": "text", "text": self.prompt}]
+        return {
+            "images": list(self.images),
+            "prompt": [{"role": "user", "content": asked}],
+            "completion": [{"role": "assistant", "content": [{"type": "text", "text": self.completion}]}],
+        }
+
+
+@dataclass(frozen=True)
+class CropShares:
+    """How the crops of an Examine turn differ from the annotated ones. All values are ours.
+
+    `missing`: chance that a box is left out; `distractors`: chance that an area that is no evidence is added;
+    `unrelated`: chance that all crops are such areas; `jitter`: standard deviation of a box's place and size, as a
+    share of its own size.
+    """
+
+    missing: float = 0.08
+    distractors: float = 0.35
+    unrelated: float = 0.1
+    jitter: float = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An area that Examine may be shown, and what there is to say about it; None leaves the sample's text as it is."""
+
+    region: Region
+    clause: str | None
+
+
+def evidence(sample: TraceSample) -> list[Shown]:
+    """The sample's regions, each with the part of the explanation that refers to it by number ("[2] …"), if any."""
+    clauses = {int(number): text for number, text in _REFERENCE.findall(sample.explanation)}
+    return [Shown(region, clauses.get(number)) for number, region in enumerate(sample.regions, 1)]
+
+
+def locate_turn(
+    sample: TraceSample, image: Image.Image, checkpoint: Checkpoint, convention: Convention = QWEN2_5
+) -> Turn:
+    """Query 1. Boxes are stated in the frame of the view that the model is shown."""
+    view = checkpoint.views.show(image, factor=convention.factor)
+    frame = convention.frame_wh(Size(*view.size))
+    boxes = ",".join(_box_json(region, sample, frame, checkpoint.coordinate_step) for region in sample.regions)
+    reply = (
+        f"<explanation>{_plain(sample.explanation)}</explanation>"
+        f"<boxes>[{boxes}]</boxes><verdict>{sample.label}</verdict>"
+    )
+    return Turn((view,), checkpoint.prompts.locate_prompt(), reply)
+
+
+def examine_turn(
+    sample: TraceSample,
+    image: Image.Image,
+    shown: Sequence[Shown],
+    checkpoint: Checkpoint,
+    convention: Convention = QWEN2_5,
+) -> Turn:
+    """Query 2, with these areas as crops. The first verdict is never told: in training it would be the label."""
+    size = Size(*image.size)
+    config = CropConfig() if checkpoint.crop_pad is None else CropConfig(pad=checkpoint.crop_pad)
+    crops = plan_crops([item.region for item in shown], size, config)
+    views = [checkpoint.views.show(c, crop=True, factor=convention.factor) for c in cut_crops(image, crops)]
+    clauses = [shown[crop.regions[0]].clause for crop in crops]
+    told = sample.explanation
+    if clauses and None not in clauses:
+        told = "; ".join(f"[{number}] {clause}" for number, clause in enumerate(clauses, 1))
+    reply = f"<explanation>{_plain(told)}</explanation><verdict>{sample.label}</verdict>"
+    prompt = checkpoint.prompts.examine_prompt([crop.label for crop in crops])
+    return Turn((checkpoint.views.show(image, factor=convention.factor), *views), prompt, reply)
+
+
+def choose_shown(
+    rng: random.Random, sample: TraceSample, others: Sequence[Shown], nothing: str | None, shares: CropShares
+) -> list[Shown]:
+    """The areas of one Examine turn. `others` are known areas that are no evidence; `nothing` is what to say about
+    an area in which there is nothing, None where the sample's explanation has no numbered parts."""
+    size = Size(sample.width, sample.height)
+    anywhere = Shown(Region(random_box(rng, size), ""), nothing)
+    if rng.random() < shares.unrelated:
+        return [anywhere]
+    kept = [item for item in evidence(sample) if rng.random() >= shares.missing]
+    kept += [item for item in others if rng.random() < shares.distractors]
+    if rng.random() < shares.distractors / 3 or (sample.regions and not kept):
+        kept.append(anywhere)
+    rng.shuffle(kept)
+    return [Shown(Region(jitter(rng, item.region.box, shares.jitter, size), item.region.label), item.clause)
+            for item in kept[: CropConfig.max_crops]]  # fmt: skip
+
+
+def _box_json(region: Region, sample: TraceSample, frame: Size, step: int) -> str:
+    box = rescale(region.box, Size(sample.width, sample.height), frame)
+    limits = (frame.width, frame.height) * 2
+    numbers = (min(limit, max(0, round(v / step) * step)) for v, limit in zip(box.xyxy, limits, strict=True))
+    # A label is one line without the characters that would end it: the form has no escapes.
+    label = re.sub(r"[\"\\<>\s]+", " ", region.label).strip()[:60] or "area"
+    return f'{{"bbox_2d":[{",".join(map(str, numbers))}],"label":"{label}"}}'
+
+
+def _plain(text: str) -> str:
+    """The explanation without angle brackets, which belong to the form."""
+    return re.sub(r"[<>]", " ", text).strip() or "nothing to add"
+
+
+def random_box(rng: random.Random, size: Size) -> Box:
+    """A box of an eighth to a third of the sides, anywhere."""
+    width, height = size.width * rng.uniform(1 / 8, 1 / 3), size.height * rng.uniform(1 / 8, 1 / 3)
+    x, y = rng.uniform(0, size.width - width), rng.uniform(0, size.height - height)
+    return Box(x, y, x + width, y + height)
+
+
+def jitter(rng: random.Random, box: Box, sigma: float, size: Size) -> Box:
+    """The box moved and scaled at random; as it was when nothing of it would be left in the image."""
+    width, height = box.width * np.exp(rng.gauss(0, sigma)), box.height * np.exp(rng.gauss(0, sigma))
+    x = (box.x1 + box.x2) / 2 + rng.gauss(0, sigma) * box.width
+    y = (box.y1 + box.y2) / 2 + rng.gauss(0, sigma) * box.height
+    return clip(Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2), size) or box
