@@ -1,0 +1,51 @@
+# make demo   set everything up and serve the app on http://127.0.0.1:7860
+# make test   set everything up and run linters and tests
+# Both keep what they set up in .venv, so a second run starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench space examples clean
+
+demo: $(VENV)/app.stamp
+	$(BIN)/python app.py
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/app.stamp
+	$(BIN)/python -m lte_core bench detect
+
+# A folder that can be pushed as a Hugging Face Space as it is.
+space:
+	@test -n "$(DIR)" || { echo "usage: make space DIR=folder"; exit 2; }
+	mkdir -p "$(DIR)"
+	git archive HEAD app.py demo lte_core requirements.txt LICENSE | tar -x -C "$(DIR)"
+	cp demo/space/env "$(DIR)/.env"
+	cat demo/space/front-matter.md README.md > "$(DIR)/README.md"
+	@echo "$(DIR) is ready: git init it there, add the Space as its remote, and push."
+
+# The synthetic scenes that the page offers to try.
+examples: $(VENV)/app.stamp
+	$(BIN)/python -m demo.examples
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/app.stamp: requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/app.stamp
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
