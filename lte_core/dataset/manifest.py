@@ -1,0 +1,153 @@
+"""TraceSample <-> one line of JSON (schema "trace/1"), and the split of an image by its hash.
+
+Images stay where they are: a sample's path is relative to the folder of its manifest. Unknown keys are ignored, so
+that later stages may add theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast, get_args
+
+from lte_core.schema import Box, Region, Split, TraceSample, Verdict
+
+SCHEMA = "trace/1"
+
+
+class ManifestError(ValueError):
+    """A line that is no TRACE sample; the message names the file, the line and what was expected."""
+
+
+class ManifestLine(NamedTuple):
+    """A sample and the number of its line, from 1."""
+
+    number: int
+    sample: TraceSample
+
+
+def split_of(sha256: str, val: float = 0.05, test: float = 0.05) -> Split:
+    """The split of an image by the hash of its bytes, so that copies of one image never straddle two splits."""
+    share = int(sha256[:8], 16) / 16**8
+    if share < test:
+        return "test"
+    return "val" if share < test + val else "train"
+
+
+def to_line(sample: TraceSample) -> str:
+    """One line of JSON, without the line break."""
+    record = {
+        "schema": SCHEMA,
+        "id": sample.id,
+        "image": sample.image,
+        "sha256": sample.sha256,
+        "width": sample.width,
+        "height": sample.height,
+        "label": sample.label.value,
+        "generator": sample.generator,
+        "source": sample.source,
+        "split": sample.split,
+        "explanation": sample.explanation,
+        "regions": [{"bbox": list(r.box.xyxy), "label": r.label} for r in sample.regions],
+    }
+    return json.dumps(record, ensure_ascii=False)
+
+
+def from_line(line: str) -> TraceSample:
+    """Read one line. Raises ManifestError that says what was expected and what was found."""
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"expected one JSON object, got {line.strip()[:80]!r} ({error})") from error
+    if not isinstance(record, dict):
+        raise ManifestError(f"expected one JSON object, got {type(record).__name__}")
+    if record.get("schema") != SCHEMA:
+        raise ManifestError(f'expected "schema": "{SCHEMA}", got {record.get("schema")!r}')
+    try:
+        return TraceSample(
+            id=_text(record, "id"),
+            image=_text(record, "image"),
+            sha256=_text(record, "sha256"),
+            width=_count(record, "width"),
+            height=_count(record, "height"),
+            label=Verdict(_text(record, "label")),
+            explanation=_text(record, "explanation"),
+            regions=tuple(map(_region, _list(record, "regions"))),
+            source=_text(record, "source"),
+            generator=_optional(record, "generator"),
+            split=_split(record),
+        )
+    except ManifestError:
+        raise
+    except ValueError as error:
+        raise ManifestError(str(error)) from error
+
+
+def read_manifest(path: Path) -> Iterator[ManifestLine]:
+    """The samples of a manifest in order, with their line numbers; blank lines are skipped.
+
+    Raises ManifestError at the first bad line.
+    """
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield ManifestLine(number, from_line(line))
+            except ManifestError as error:
+                raise ManifestError(f"{path}, line {number}: {error}") from error
+
+
+def write_manifest(path: Path, samples: Iterable[TraceSample]) -> None:
+    """Write the samples, one a line, replacing the file."""
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        out.writelines(to_line(sample) + "\n" for sample in samples)
+
+
+def _text(record: Mapping[str, Any], key: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str):
+        raise ManifestError(f'expected a string at "{key}", got {value!r}')
+    return value
+
+
+def _optional(record: Mapping[str, Any], key: str) -> str | None:
+    return None if record.get(key) is None else _text(record, key)
+
+
+def _count(record: Mapping[str, Any], key: str) -> int:
+    value = record.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ManifestError(f'expected a whole number at "{key}", got {value!r}')
+    return value
+
+
+def _list(record: Mapping[str, Any], key: str) -> list[Any]:
+    value = record.get(key)
+    if not isinstance(value, list):
+        raise ManifestError(f'expected a list at "{key}", got {value!r}')
+    return value
+
+
+def _split(record: Mapping[str, Any]) -> Split | None:
+    value = _optional(record, "split")
+    for split in get_args(Split):
+        if value == split:
+            return cast(Split, split)
+    if value is None:
+        return None
+    raise ManifestError(f'expected "train", "val", "test" or null at "split", got {value!r}')
+
+
+def _region(value: Any) -> Region:
+    if not isinstance(value, dict):
+        raise ManifestError(f'expected {{"bbox": [x1, y1, x2, y2], "label": "…"}} in "regions", got {value!r}')
+    corners = value.get("bbox")
+    if not (isinstance(corners, list) and len(corners) == 4 and all(_is_number(c) for c in corners)):
+        raise ManifestError(f'expected four numbers at "bbox", got {corners!r}')
+    return Region(Box(*corners), _text(value, "label"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
