@@ -24,6 +24,12 @@ COORDINATE_STEP = 8  # boxes are written in multiples of this, one token a numbe
 COORDINATES = tuple(range(0, IMAGE_WH.width + 1, COORDINATE_STEP))
 
 END, IMAGE_PAD = "<|im_end|>", "<|image_pad|>"
+VISION_TOKENS = {
+    "image": IMAGE_PAD,
+    "video": "<|video_pad|>",
+    "vision_start": "<|vision_start|>",
+    "vision_end": "<|vision_end|>",
+}
 _SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -107,10 +113,7 @@ def make_model(tokenizer: Any, config: NanoConfig = NanoConfig(), seed: int = 0)
         "rope_theta": config.text_theta,
         "mrope_section": [time, height, half - time - height],
     }
-    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in (
-        ("image_token_id", IMAGE_PAD), ("video_token_id", "<|video_pad|>"),
-        ("vision_start_token_id", "<|vision_start|>"), ("vision_end_token_id", "<|vision_end|>"),
-    )}  # fmt: skip
+    ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(token) for name, token in VISION_TOKENS.items()}
     text = {
         "vocab_size": len(tokenizer), "hidden_size": config.text_width, "intermediate_size": config.text_mlp,
         "num_hidden_layers": config.text_depth, "num_attention_heads": config.text_heads,

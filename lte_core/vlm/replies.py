@@ -92,7 +92,7 @@ def _last_block(text: str, name: str) -> str | None:
 def _verdict(text: str) -> Verdict:
     block = _last_block(text, "verdict")
     if block is None:
-        raise ReplyError("no verdict", f"The reply has no <verdict>; it ends: {_excerpt(text[-80:])}")
+        raise ReplyError("no verdict", f"The reply has no <verdict>; it ends: {_excerpt(text.rstrip()[-60:])}")
     word = _VERDICT.fullmatch(block.strip())
     if word is None:
         raise ReplyError("unreadable verdict", f'Expected "real" or "generated" as the verdict, got {_excerpt(block)}')

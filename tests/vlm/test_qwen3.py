@@ -25,15 +25,7 @@ def local() -> QwenVL:
     torch.set_num_threads(1)
     torch.manual_seed(5)
     tokenizer = nano.make_tokenizer(("the", "weave", "repeats"), ("weave",))
-    ids = {
-        name: tokenizer.convert_tokens_to_ids(token)
-        for name, token in (
-            ("image_token_id", "<|image_pad|>"),
-            ("video_token_id", "<|video_pad|>"),
-            ("vision_start_token_id", "<|vision_start|>"),
-            ("vision_end_token_id", "<|vision_end|>"),
-        )
-    }
+    ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(token) for name, token in nano.VISION_TOKENS.items()}
     rope = {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [6, 5, 5], "mrope_interleaved": True}
     text = {
         "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,

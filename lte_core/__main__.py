@@ -1,0 +1,24 @@
+"""The program's commands, each in a module of `commands/`. What is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+import typer
+
+from lte_core.commands.detect import detect
+
+app = typer.Typer(
+    help="Locate-Then-Examine: is this image a photo or AI-generated? It looks twice and shows the evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("detect", no_args_is_help=True)(detect)
+
+
+@app.callback()
+def main() -> None:
+    """Keeps `detect` a command of its own while it is the only one."""
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m lte_core")

@@ -1,0 +1,1 @@
+"""Locate, crop, examine: from an image to a grounded verdict."""

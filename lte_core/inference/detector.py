@@ -1,0 +1,215 @@
+"""Locate, crop, examine: one image as a stream of events, or many images in batches.
+
+Both ways run the same generator, so a batch answers as its images would one by one. Reads no files (images
+come in already open) and writes none.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from PIL import Image
+
+from lte_core.images import SourceImage
+from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from lte_core.inference.examine import CropConfig, cut_crops, examine_question, examine_result, plan_crops
+from lte_core.inference.locate import locate_question, locate_result
+from lte_core.schema import Crop, Detection, LocateResult, Size
+from lte_core.vlm.base import VLM, Query, Question, Reply, Session, VLMError
+
+
+@dataclass(frozen=True, slots=True)
+class LocateText:
+    """The first reply so far, as the model writes it: tags and all."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    locate: LocateResult
+
+
+@dataclass(frozen=True, slots=True)
+class Cropped:
+    """What Examine is shown beside the image. The words of its reply call `crops[n - 1]` "[n]"."""
+
+    crops: tuple[Crop, ...]
+    images: tuple[Image.Image, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExamineText:
+    """The second reply so far."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    detection: Detection
+
+
+Event = LocateText | Located | Cropped | ExamineText | Done
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An input without a result, and the sentence that says why."""
+
+    path: str
+    error: str
+
+
+Item = tuple[str, SourceImage]
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    crops: CropConfig = field(default_factory=CropConfig)
+
+
+class LocateThenExamine:
+    """The detector (LTE, section 3): one model asked twice, with its checkpoint's settings."""
+
+    def __init__(
+        self, vlm: VLM, checkpoint: Checkpoint = DEFAULT_CHECKPOINT, config: DetectConfig = DetectConfig()
+    ) -> None:
+        self.vlm, self.checkpoint = vlm, checkpoint
+        pad = config.crops.pad if checkpoint.crop_pad is None else checkpoint.crop_pad
+        self.config = replace(config, crops=replace(config.crops, pad=pad))
+
+    def stream(self, source: SourceImage, path: str = "") -> Generator[Event, None, None]:
+        """Judge one image, telling each step; the last event is Done. Closing the generator cancels the work.
+
+        Raises VLMError when the model cannot answer.
+        """
+        with closing(self._judge([(path, source)])) as events:
+            for _, event in events:
+                yield event
+
+    def detect(self, source: SourceImage, path: str = "") -> Detection:
+        """Judge one image. Raises VLMError when the model cannot answer."""
+        return _detections(self._judge([(path, source)]))[0]
+
+    def detect_many(self, items: Iterable[Item | Failure]) -> Generator[Detection | Failure, None, None]:
+        """Judge many images: one result an item, in order. Closing the generator cancels the work.
+
+        Images are read from `items` as they are needed, so that memory stays bounded, and judged
+        `vlm.batch_size` a session and `vlm.concurrency` sessions at once. A Failure among the items (a file
+        that could not be read) keeps its place. An image on which the model fails becomes a Failure; when a
+        batch fails, its images are tried again one by one.
+        """
+        source, waiting = iter(items), deque[Future[list[Detection | Failure]]]()
+        stopped = threading.Event()
+        pool = ThreadPoolExecutor(self.vlm.concurrency, thread_name_prefix="detect")
+        try:
+            while batch := list(islice(source, self.vlm.batch_size)):
+                waiting.append(pool.submit(self._settle, batch, stopped.is_set))
+                if len(waiting) > self.vlm.concurrency:  # one more than can run, read while the others do
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            stopped.set()
+            # Not waiting: each session ends at its next piece of text, which from a silent server can take minutes.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _settle(self, batch: Sequence[Item | Failure], stopped: Callable[[], bool]) -> list[Detection | Failure]:
+        """A result for each item, in order."""
+        images = [item for item in batch if not isinstance(item, Failure)]
+        results = iter(self._attempt(images, stopped))
+        return [item if isinstance(item, Failure) else next(results) for item in batch]
+
+    def _attempt(self, images: Sequence[Item], stopped: Callable[[], bool]) -> list[Detection | Failure]:
+        if not images:
+            return []
+        try:
+            return [*_detections(self._judge(images), stopped)]
+        except VLMError as problem:
+            if len(images) == 1 or stopped():
+                return [Failure(path, str(problem)) for path, _ in images]
+        return [result for image in images for result in self._attempt([image], stopped)]
+
+    def _judge(self, batch: Sequence[Item]) -> Generator[tuple[int, Event], None, None]:
+        """Both queries for a batch of images. Yields (row, event); every row ends with Done."""
+        checkpoint, clock = self.checkpoint, _Clock(len(batch))
+        pixels = [source.pixels for _, source in batch]
+        sizes = [Size(*image.size) for image in pixels]
+        session = self.vlm.open(pixels)
+        replies = yield from _ask(session, [locate_question(checkpoint)] * len(batch), LocateText)
+        locates = [
+            locate_result(reply, frame_wh, size, checkpoint.temperature_locate)
+            for reply, frame_wh, size in zip(replies, session.frames_wh, sizes, strict=True)
+        ]
+        clock.lap(Query.LOCATE, replies)
+        yield from ((row, Located(locate)) for row, locate in enumerate(locates))
+
+        crops = [plan_crops(found.regions, size, self.config.crops) for found, size in zip(locates, sizes, strict=True)]
+        images = [cut_crops(image, plan) for image, plan in zip(pixels, crops, strict=True)]
+        shown = list(zip(crops, images, strict=True))
+        yield from ((row, Cropped(*both)) for row, both in enumerate(shown))
+        questions = [examine_question(plan, cuts, checkpoint) for plan, cuts in shown]
+        replies = yield from _ask(session, questions, ExamineText)
+        examines = [examine_result(reply, checkpoint.temperature_examine) for reply in replies]
+        clock.lap(Query.EXAMINE, replies)
+
+        for row, (path, source) in enumerate(batch):
+            image, timings_s = source.info(path), clock.timings_s(row)
+            yield row, Done(Detection(image, self.vlm.info, locates[row], crops[row], examines[row], timings_s))
+
+
+class _Clock:
+    """Seconds by query, in all and as the model accounts for them. Each image is charged an equal share of its
+    batch's, so that the times of many images add up."""
+
+    def __init__(self, rows: int) -> None:
+        self._last = time.perf_counter()
+        self._rows: list[dict[str, float]] = [{} for _ in range(rows)]
+
+    def lap(self, query: Query, replies: Sequence[Reply]) -> None:
+        now, rows = time.perf_counter(), len(self._rows)
+        for timings, reply in zip(self._rows, replies, strict=True):
+            timings[query.value] = (now - self._last) / rows
+            timings |= {f"{query}.{name}": seconds / rows for name, seconds in reply.timings_s.items()}
+        self._last = now
+
+    def timings_s(self, row: int) -> dict[str, float]:
+        timings = self._rows[row]
+        return timings | {"total": sum(timings[query] for query in Query)}
+
+
+def _ask(
+    session: Session, questions: Sequence[Question], event: type[LocateText | ExamineText]
+) -> Generator[tuple[int, Event], None, list[Reply]]:
+    """Ask, telling each row's reply as it grows."""
+    texts = [""] * len(questions)
+    with closing(session.ask(questions)) as writing:
+        while True:
+            try:
+                row, text = next(writing)
+            except StopIteration as done:
+                replies: list[Reply] = done.value
+                return replies
+            texts[row] += text
+            yield row, event(texts[row])
+
+
+def _detections(
+    events: Generator[tuple[int, Event], None, None], stopped: Callable[[], bool] = lambda: False
+) -> list[Detection]:
+    """Run to the end, or until `stopped`, and keep the results."""
+    detections = []
+    for _, event in events:
+        if isinstance(event, Done):
+            detections.append(event.detection)
+        if stopped():
+            events.close()
+    return detections

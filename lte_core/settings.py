@@ -1,0 +1,39 @@
+"""The settings that come from the environment: `LTE_MODEL`, `LTE_DATA_DIR`, `LTE_HOST`, `LTE_PORT`, `LTE_THREADS`.
+
+Opens nothing and makes no folders. An option on a command line, where there is one, wins over these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used: its name, what was found and what was expected."""
+
+
+class Settings(BaseSettings):
+    """Build it with `read_settings`, whose errors are for people."""
+
+    model_config = SettingsConfigDict(env_prefix="LTE_", env_ignore_empty=True, frozen=True)
+
+    model: str = "lte-nano"
+    data_dir: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 7860
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+
+def read_settings() -> Settings:
+    """The settings of this process's environment. Raises SettingsError."""
+    try:
+        return Settings()
+    except ValidationError as problem:
+        wrong = "; ".join(
+            f"LTE_{str(error['loc'][0]).upper()} is {error['input']!r}: {error['msg']}" for error in problem.errors()
+        )
+        raise SettingsError(f"{wrong}. Correct it in the environment.") from problem
