@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from lte_core.commands import bench, trace, train
 from lte_core.commands.detect import detect
 
 app = typer.Typer(
@@ -14,10 +15,8 @@ app = typer.Typer(
 )
 app.command("detect", no_args_is_help=True)(detect)
 
-
-@app.callback()
-def main() -> None:
-    """Keeps `detect` a command of its own while it is the only one."""
+for group in (trace, train, bench):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from lte_core.images import SourceImage
 from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
 from lte_core.inference.examine import CropConfig, cut_crops, examine_question, examine_result, plan_crops
 from lte_core.inference.locate import locate_question, locate_result
-from lte_core.schema import Crop, Detection, LocateResult, Size
+from lte_core.schema import Crop, Detection, LocateResult, Region, Size
 from lte_core.vlm.base import VLM, Query, Question, Reply, Session, VLMError
 
 
@@ -71,9 +71,17 @@ class Failure:
 Item = tuple[str, SourceImage]
 
 
+RegionChoice = Callable[[str, LocateResult, Size], Sequence[Region]]
+
+
 @dataclass(frozen=True)
 class DetectConfig:
+    """`examine_instead(path, located, image_wh)` gives the regions whose crops Examine sees, in place of the located
+    ones: how evaluation asks what the second look would do with annotated or with random areas. `Crop.regions` then
+    counts in what it gave."""
+
     crops: CropConfig = field(default_factory=CropConfig)
+    examine_instead: RegionChoice | None = None
 
 
 class LocateThenExamine:
@@ -152,7 +160,10 @@ class LocateThenExamine:
         clock.lap(Query.LOCATE, replies)
         yield from ((row, Located(locate)) for row, locate in enumerate(locates))
 
-        crops = [plan_crops(found.regions, size, self.config.crops) for found, size in zip(locates, sizes, strict=True)]
+        crops = [
+            plan_crops(self._chosen(path, found, size), size, self.config.crops)
+            for (path, _), found, size in zip(batch, locates, sizes, strict=True)
+        ]
         images = [cut_crops(image, plan) for image, plan in zip(pixels, crops, strict=True)]
         shown = list(zip(crops, images, strict=True))
         yield from ((row, Cropped(*both)) for row, both in enumerate(shown))
@@ -164,6 +175,10 @@ class LocateThenExamine:
         for row, (path, source) in enumerate(batch):
             image, timings_s = source.info(path), clock.timings_s(row)
             yield row, Done(Detection(image, self.vlm.info, locates[row], crops[row], examines[row], timings_s))
+
+    def _chosen(self, path: str, located: LocateResult, size: Size) -> Sequence[Region]:
+        instead = self.config.examine_instead
+        return located.regions if instead is None else instead(path, located, size)
 
 
 class _Clock:

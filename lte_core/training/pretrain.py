@@ -136,7 +136,7 @@ class Pretraining:
         self.out.mkdir(parents=True, exist_ok=True)
         if not (self.out / "resume.pt").exists():
             sample = [self.data[i] for i in range(min(200, len(self.data)))]
-            pixels = [torch.from_numpy(item.image)[None] for item in sample]
+            pixels = [torch.tensor(item.image)[None] for item in sample]
             self.net.whiten_patches(pixels + [torch.from_numpy(item.crops) for item in sample])
         stages: tuple[tuple[Stage, int], ...] = (("see", self.config.see_samples), ("speak", self.config.speak_samples))
         offset = 0

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.ensemble import ExtraTreesClassifier
@@ -22,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
 from lte_core.boxes import iou
+from lte_core.commands.trace import app
 from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import (
     SIDE,
@@ -38,7 +38,6 @@ from lte_core.dataset.synth import (
     plain,
     read_objects,
     statement,
-    synth,
     write_dataset,
 )
 from lte_core.dataset.synth.objects import Easel, Light, Look
@@ -251,10 +250,8 @@ def test_the_settings_are_recorded(tmp_path: Path) -> None:
     ("photos", "code"), [pytest.param(None, 0, id="written"), pytest.param("nowhere", 2, id="photos missing")]
 )
 def test_the_command_writes_or_says_what_is_wrong(tmp_path: Path, photos: str | None, code: int) -> None:
-    app = typer.Typer()
-    app.command()(synth)
     extra = [] if photos is None else ["--photos", str(tmp_path / photos)]
-    result = CliRunner().invoke(app, ["--out", str(tmp_path / "out"), "--count", "2", "--seed", "5", *extra])
+    result = CliRunner().invoke(app, ["synth", "--out", str(tmp_path / "out"), "--count", "2", "--seed", "5", *extra])
     assert result.exit_code == code, result.output
     assert (tmp_path / "out" / "manifest.jsonl").exists() == (code == 0)
 

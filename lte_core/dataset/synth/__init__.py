@@ -15,7 +15,6 @@ from lte_core.dataset.synth.write import (
     load_photos,
     make,
     read_objects,
-    synth,
     write_dataset,
 )
 
@@ -36,6 +35,5 @@ __all__ = [
     "plain",
     "read_objects",
     "statement",
-    "synth",
     "write_dataset",
 ]

@@ -28,16 +28,16 @@ _STATEMENTS: dict[tuple[Kind, bool], tuple[str, ...]] = {
     (Kind.CROWD, False): ("the crowd is varied", "every one in the crowd differs", "no two figures are the same"),
     (Kind.CROWD, True): ("the crowd is cloned", "the same figure is repeated", "all the figures are copies"),
 }
-_NOTHING = ("nothing suspicious here", "nothing stands out here", "this area looks ordinary")
+NOTHING = ("nothing suspicious here", "nothing stands out here", "this area looks ordinary")
 
 VOCABULARY: tuple[str, ...] = tuple(
-    sorted({word for texts in (*_STATEMENTS.values(), _NOTHING) for text in texts for word in text.split()})
+    sorted({word for texts in (*_STATEMENTS.values(), NOTHING) for text in texts for word in text.split()})
 )
 
 
 def statement(item: SceneObject | None, rng: Rng) -> str:
     """One lower-case sentence of 3 to 6 words without a period; None stands for an area with no object."""
-    return pick(rng, _NOTHING if item is None else _STATEMENTS[item.kind, item.defective])
+    return pick(rng, NOTHING if item is None else _STATEMENTS[item.kind, item.defective])
 
 
 def explain(items: Sequence[SceneObject | None], rng: Rng) -> str:

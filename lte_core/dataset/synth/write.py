@@ -12,12 +12,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import typer
 from PIL import Image
-from rich.progress import Progress
 
 from lte_core.dataset.manifest import ManifestError, from_line, split_of, to_line
 from lte_core.dataset.synth.objects import Kind, SceneObject
@@ -206,22 +204,3 @@ def _resume(manifest: Path, seed: int) -> int:
         if last != f"synth-{seed}-{len(lines) - 1:06d}":
             raise SynthError(f"{manifest} ends with {last} at line {len(lines)}: choose another folder")
     return len(lines)
-
-
-def synth(
-    out: Annotated[Path, typer.Option(help="Folder to write; an interrupted run in it is continued.")],
-    count: Annotated[int, typer.Option(min=1, help="Number of samples.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
-    photos: Annotated[Path | None, typer.Option(help="Folder with photos for backgrounds and pictures.")] = None,
-    plain_share: Annotated[float, typer.Option(min=0, max=1, help="Share of plain pictures.")] = 0.1,
-) -> None:
-    """Generate TRACE-synth: procedural scenes with exact boxes, labels and explanations."""
-    try:
-        with Progress() as bar:
-            task = bar.add_task("scenes", total=count)
-            manifest = write_dataset(
-                out, count, seed, photos, plain_share, lambda done, _: bar.update(task, completed=done)
-            )
-    except SynthError as error:
-        raise typer.BadParameter(str(error)) from error
-    typer.echo(f"{count} samples in {manifest}")

@@ -1,0 +1,109 @@
+"""lte-nano from nothing: scenes, base, SFT, and its numbers on scenes that it never saw.
+
+Each step is skipped when its result is there, so an interrupted run goes on. The numbers go to `numbers.json`.
+
+    python -m lte_core train nano --out runs/nano [--photos DIR]
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lte_core.dataset.manifest import read_manifest
+from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
+from lte_core.dataset.synth.words import NOTHING
+from lte_core.inference.checkpoint import Checkpoint
+from lte_core.inference.load import load_model
+from lte_core.inference.prompts import Prompts
+from lte_core.training import nano
+from lte_core.training.pretrain import PretrainConfig, Pretraining
+from lte_core.training.pretrain import Progress as PretrainProgress
+from lte_core.training.scenes import examples, lessons
+from lte_core.training.sft import SftConfig, train_sft
+
+NOTE = (
+    "A small demonstration model trained on synthetic scenes. It knows six kinds of drawn defects and very little "
+    "about real pictures."
+)
+CHECKPOINT = Checkpoint(
+    prompts=Prompts("Locate", "Examine"),
+    image_wh=nano.IMAGE_WH,
+    crop_wh=nano.CROP_WH,
+    crop_pad=0.06,
+    coordinate_step=nano.COORDINATE_STEP,
+    max_new_tokens_locate=256,
+    max_new_tokens_examine=128,
+    note=NOTE,
+    card="README.md",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything. The training scenes have seed `train_seed`, the test scenes `test_seed`."""
+
+    train_scenes: int = 28_000
+    train_seed: int = 1
+    sft_scenes: int = 3_000
+    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=8_000, speak_samples=18_000))
+    sft: SftConfig = field(default_factory=lambda: SftConfig(learning_rate=4e-4, batch_size=8))
+
+
+def build(out: Path, photos: Path | None, recipe: Recipe, report: Callable[[str], None]) -> Path:
+    """All steps up to the trained model; gives its directory. Raises SynthError or TrainingError."""
+    started = time.perf_counter()
+    data, base, model = out / "train", out / "base", out / "lte-nano"
+    write_dataset(data, recipe.train_scenes, recipe.train_seed, photos)
+    report(f"{recipe.train_scenes} scenes are in {data}")
+    if not (base / "model.safetensors").exists():
+        tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind])
+        Pretraining(examples(data), tokenizer, base, recipe.base).run(lambda p: report(progress_line(p)))
+    report(f"the base is in {base}")
+    if not (model / "model.safetensors").exists():
+        train_sft(lessons(data, recipe.sft.seed)[: recipe.sft_scenes], base, model, CHECKPOINT, recipe.sft, NOTHING)
+    record = {"recipe": asdict(recipe), "commit": commit(), "seconds": time.perf_counter() - started}
+    (model / "recipe.json").write_text(json.dumps(record, indent=2) + "\n")
+    return model
+
+
+def progress_line(progress: PretrainProgress) -> str:
+    means = " ".join(f"{name} {value:.3f}" for name, value in progress.means.items())
+    return f"{progress.stage} {progress.seen}/{progress.of} at {progress.rate:.1f}/s  {means}"
+
+
+def commit() -> str | None:
+    """The commit of the code that runs, or None outside a checkout."""
+    here = Path(__file__).parent
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+def measure(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Mapping[str, Any]:
+    """The numbers of the card on `count` unseen scenes, with own, annotated and random crops, as a record.
+
+    Predictions are written to `out` before they are scored. Scenes alone: plain pictures would flatter every number.
+    """
+    from lte_core.evaluation.metrics import score
+    from lte_core.evaluation.predict import CropSource, predict
+    from lte_core.inference.detector import LocateThenExamine
+
+    manifest = write_dataset(out / "test", count, seed, photos, plain_share=0.0)
+    samples = [line.sample for line in read_manifest(manifest)]
+    detector = LocateThenExamine(*load_model(str(model)))
+    numbers: dict[str, Any] = {"scenes": count, "seed": seed, "model_sha256": detector.vlm.info.sha256}
+    for crops in CropSource:
+        started = time.perf_counter()
+        outcomes = []
+        with (out / f"predictions-{crops}.jsonl").open("w", encoding="utf-8") as lines:
+            for prediction in predict(detector, samples, out / "test", crops):
+                lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
+                outcomes.append(prediction.outcome())
+        numbers[crops] = asdict(score(outcomes)) | {"seconds_per_image": (time.perf_counter() - started) / count}
+    (out / "numbers.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    return numbers

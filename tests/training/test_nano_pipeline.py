@@ -1,0 +1,120 @@
+"""From scenes to a model that judges: base, SFT and prediction on a few samples, interrupted and resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lte_core.dataset.manifest import read_manifest
+from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
+from lte_core.dataset.synth.words import NOTHING
+from lte_core.evaluation.metrics import score
+from lte_core.evaluation.predict import CropSource, predict
+from lte_core.inference.detector import LocateThenExamine
+from lte_core.inference.load import load_model
+from lte_core.schema import Detection
+from lte_core.training import nano
+from lte_core.training.packing import CLASSES, Packer, SceneData
+from lte_core.training.pretrain import PretrainConfig, Pretraining, Progress
+from lte_core.training.recipe import CHECKPOINT
+from lte_core.training.scenes import examples, lessons
+from lte_core.training.sft import SftConfig, TrainingError, train_sft
+
+SMALL = PretrainConfig(see_samples=8, speak_samples=8, see_batch=4, speak_batch=4, threads=1, workers=0, save_every=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("synth"), 10, seed=3).parent
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind])
+
+
+@pytest.fixture(scope="module")
+def base(data: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("base")
+    seen: list[Progress] = []
+    Pretraining(examples(data), tokenizer, out, SMALL).run(seen.append)
+    return out
+
+
+def test_packed_rows_hold_both_replies_and_keep_the_branches_apart(data: Path, tokenizer: Any) -> None:
+    packer = Packer(tokenizer)
+    scenes = SceneData(examples(data), packer, seed=0)
+    items = [scenes[i] for i in range(4)]
+    batch = packer.collate(items)
+    for row, item in enumerate(items):
+        ids, target = batch.ids[row], batch.target[row]
+        first, second = (tokenizer.decode(ids[target == branch]) for branch in (1, 2))
+        assert first.startswith("<explanation>")
+        assert first.endswith("]</boxes><|im_end|>")
+        assert second.startswith("<explanation>")
+        assert second.endswith("</explanation><|im_end|>")
+        assert "<unk>" not in first + second
+        assert (batch.crop_class[: len(item.crop_class)] < CLASSES).all()
+        branch = batch.branch[row]
+        one, two = (branch == 1).nonzero()[0], (branch == 2).nonzero()[-1]
+        assert not batch.mask[row, 0, two, one], "Examine must not see Locate's branch"
+        assert batch.mask[row, 0, two, 0], "both see the image"
+    assert int(batch.image_tokens()[0].sum()) == 4 * 64
+    assert int(batch.image_tokens()[1].sum()) == 16 * len(batch.crops)
+    assert int(batch.crop_ends().sum()) == len(batch.crops)
+
+
+def test_a_killed_pretraining_ends_with_the_same_weights(
+    data: Path, tokenizer: Any, base: Path, tmp_path: Path
+) -> None:
+    class Killed(KeyboardInterrupt):
+        pass
+
+    run = Pretraining(examples(data), tokenizer, tmp_path, SMALL)
+    save, saves = run._save, []
+
+    def save_then_die(done: int, optimizers: Any) -> None:
+        save(done, optimizers)
+        saves.append(done)
+        if len(saves) == 3:
+            raise Killed
+
+    run._save = save_then_die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        run.run(lambda progress: None)
+    assert saves == [4, 8, 12]
+    Pretraining(examples(data), tokenizer, tmp_path, SMALL).run(lambda progress: None)
+    assert (tmp_path / "model.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
+
+
+def test_no_scenes_is_an_error(tokenizer: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one scene"):
+        Pretraining([], tokenizer, tmp_path, SMALL)
+
+
+@pytest.mark.slow
+def test_sft_teaches_the_form_and_the_result_judges(data: Path, base: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    config = SftConfig(learning_rate=2e-3, epochs=2, batch_size=4, workers=0, threads=1)
+    metrics = train_sft(lessons(data, 0)[:6], base, tmp_path, CHECKPOINT, config, NOTHING)
+    logged = json.loads((tmp_path / "sft.json").read_text())
+    assert logged["metrics"]["train_loss"] == metrics["train_loss"] < 6
+    vlm, checkpoint = load_model(str(tmp_path))
+    assert checkpoint == CHECKPOINT
+    detector = LocateThenExamine(vlm, replace(checkpoint, max_new_tokens_locate=256))
+    samples = [line.sample for line in read_manifest(data / "manifest.jsonl")][:3]
+    made = list(predict(detector, samples, data, CropSource.ANNOTATED))
+    assert [p.sample.id for p in made] == [s.id for s in samples]
+    assert all(isinstance(p.result, Detection) for p in made)
+    assert score([p.outcome() for p in made]).n == 3
+    assert json.loads(json.dumps(made[0].record()))["sample"]["id"] == samples[0].id
+
+
+def test_sft_without_samples_says_so(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no sample"):
+        train_sft([], base, tmp_path, CHECKPOINT)
