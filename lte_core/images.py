@@ -225,7 +225,7 @@ def _to_srgb(image: Image.Image, icc: object) -> Image.Image:
         converted = ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
         assert converted is not None
         return converted
-    except (ImageCms.PyCMSError, OSError):
+    except (ImageCms.PyCMSError, OSError, UnicodeDecodeError):  # the last for a damaged name of the channels
         return image.convert("RGB")
 
 

@@ -3,7 +3,7 @@
 Shown beside the verdict and never mixed into it: credentials can be stripped and tags can be written by
 anyone, so neither their presence nor their absence proves anything about the pixels. Every text here was
 written by whoever made the file: it is cut, cleaned of control characters, and may still be a lie.
-Decodes no pixels, asks nothing of the network, and raises nothing.
+Decodes no pixels, asks nothing of the network, and raises nothing, whatever the file.
 """
 
 from __future__ import annotations
@@ -263,9 +263,9 @@ def _credentials(data: bytes, trust_anchors: str) -> Credentials:
     if format is None:
         return Credentials(CredentialState.ABSENT, _ABSENT)
     trust = {"trust": {"user_anchors": trust_anchors}} if trust_anchors else {}
+    context = c2pa.Context.from_dict({**_C2PA_SETTINGS, **trust})
     file = _BoundedFile(data)
     try:
-        context = c2pa.Context.from_dict({**_C2PA_SETTINGS, **trust})
         reader = c2pa.Reader.try_create(f"image/{format.lower()}", file, context=context)
         if reader is None:
             return Credentials(CredentialState.ABSENT, _ABSENT)

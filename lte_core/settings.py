@@ -1,6 +1,7 @@
-"""The settings that come from the environment: `LTE_MODEL`, `LTE_DATA_DIR`, `LTE_HOST`, `LTE_PORT`, `LTE_THREADS`.
+"""The settings that come from the environment or a `.env` file.
 
-Opens nothing and makes no folders. An option on a command line, where there is one, wins over these.
+They are `LTE_MODEL`, `LTE_DATA_DIR`, `LTE_HOST`, `LTE_PORT` and `LTE_THREADS`. Opens nothing and makes no folders. An
+option on a command line, where there is one, wins over these.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """Build it with `read_settings`, whose errors are for people."""
 
-    model_config = SettingsConfigDict(env_prefix="LTE_", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="LTE_", env_ignore_empty=True, env_file=".env", extra="ignore", frozen=True
+    )
 
     model: str = "lte-nano"
     data_dir: Path = Path("data")

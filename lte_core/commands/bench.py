@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -13,12 +13,27 @@ if TYPE_CHECKING:
     from lte_core.vlm.qwen import QwenVL
 
 app = typer.Typer(help="Measure speed.", no_args_is_help=True)
-# Width, depth, feed-forward, heads, key/value heads of the language model, and the vision encoder's depth:
-# Qwen2.5-VL's own for 3b and 7b (its configuration files), and a small one of the same proportions.
+
+
+class Shape(NamedTuple):
+    """Widths and depths: of the language model, then of the vision encoder."""
+
+    width: int
+    depth: int
+    mlp: int
+    heads: int
+    kv_heads: int
+    vision_width: int = 1280
+    vision_heads: int = 16
+    vision_depth: int = 32
+    vision_mlp: int = 3420
+
+
+# 3b and 7b are Qwen2.5-VL's own configurations; the small one keeps their proportions.
 SHAPES = {
-    "0.1b": (768, 8, 2048, 12, 2, 8),
-    "3b": (2048, 36, 11008, 16, 2, 32),
-    "7b": (3584, 28, 18944, 28, 4, 32),
+    "0.1b": Shape(768, 8, 2048, 12, 2, vision_width=384, vision_heads=6, vision_depth=8, vision_mlp=1024),
+    "3b": Shape(2048, 36, 11008, 16, 2),
+    "7b": Shape(3584, 28, 18944, 28, 4),
 }
 
 
@@ -101,18 +116,20 @@ def random_model(shape: str, tokens: int) -> QwenVL:
 
     if shape not in SHAPES:
         raise typer.BadParameter(f"expected one of {', '.join(SHAPES)}, got {shape!r}", param_hint="--shape")
-    width, depth, mlp, heads, kv_heads, vision_depth = SHAPES[shape]
+    size = SHAPES[shape]
     tokenizer = nano.make_tokenizer(("the",), ("area",))
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": _sections(width // heads)}
+    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": _sections(size.width // size.heads)}
     config = Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": 151936, "hidden_size": width, "num_hidden_layers": depth, "intermediate_size": mlp,
-            "num_attention_heads": heads, "num_key_value_heads": kv_heads, "rope_parameters": rope,
-            "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None,
+            "vocab_size": 151936, "hidden_size": size.width, "num_hidden_layers": size.depth,
+            "intermediate_size": size.mlp, "num_attention_heads": size.heads, "num_key_value_heads": size.kv_heads,
+            "rope_parameters": rope, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
+            "bos_token_id": None,
         },
         vision_config={
-            "depth": vision_depth, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16,
-            "out_hidden_size": width, "fullatt_block_indexes": list(range(7, vision_depth, 8)),
+            "depth": size.vision_depth, "hidden_size": size.vision_width, "intermediate_size": size.vision_mlp,
+            "num_heads": size.vision_heads, "out_hidden_size": size.width,
+            "fullatt_block_indexes": list(range(7, size.vision_depth, 8)),
         },
         tie_word_embeddings=True,
         **{f"{name}_token_id": tokenizer.convert_tokens_to_ids(token) for name, token in nano.VISION_TOKENS.items()},

@@ -72,7 +72,8 @@ def nano(
 ) -> None:
     """Rebuild the model that ships: scenes, base, SFT, and its numbers on unseen scenes."""
     from lte_core.dataset.synth import SynthError
-    from lte_core.training.recipe import Recipe, build, measure
+    from lte_core.evaluation.card import measure
+    from lte_core.training.recipe import Recipe, build
     from lte_core.training.sft import TrainingError
 
     try:

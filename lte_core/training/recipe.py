@@ -1,6 +1,6 @@
-"""lte-nano from nothing: scenes, base, SFT, and its numbers on scenes that it never saw.
+"""lte-nano from nothing: scenes, base, SFT.
 
-Each step is skipped when its result is there, so an interrupted run goes on. The numbers go to `numbers.json`.
+Each step is skipped when its result is there, so an interrupted run goes on. Measures nothing (`evaluation/card.py`).
 
     python -m lte_core train nano --out runs/nano [--photos DIR]
 """
@@ -10,16 +10,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
 from lte_core.dataset.synth.words import NOTHING
 from lte_core.inference.checkpoint import Checkpoint
-from lte_core.inference.load import load_model
 from lte_core.inference.prompts import Prompts
 from lte_core.training import nano
 from lte_core.training.pretrain import PretrainConfig, Pretraining
@@ -82,28 +79,3 @@ def commit() -> str | None:
     here = Path(__file__).parent
     done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
-
-
-def measure(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Mapping[str, Any]:
-    """The numbers of the card on `count` unseen scenes, with own, annotated and random crops, as a record.
-
-    Predictions are written to `out` before they are scored. Scenes alone: plain pictures would flatter every number.
-    """
-    from lte_core.evaluation.metrics import score
-    from lte_core.evaluation.predict import CropSource, predict
-    from lte_core.inference.detector import LocateThenExamine
-
-    manifest = write_dataset(out / "test", count, seed, photos, plain_share=0.0)
-    samples = [line.sample for line in read_manifest(manifest)]
-    detector = LocateThenExamine(*load_model(str(model)))
-    numbers: dict[str, Any] = {"scenes": count, "seed": seed, "model_sha256": detector.vlm.info.sha256}
-    for crops in CropSource:
-        started = time.perf_counter()
-        outcomes = []
-        with (out / f"predictions-{crops}.jsonl").open("w", encoding="utf-8") as lines:
-            for prediction in predict(detector, samples, out / "test", crops):
-                lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
-                outcomes.append(prediction.outcome())
-        numbers[crops] = asdict(score(outcomes)) | {"seconds_per_image": (time.perf_counter() - started) / count}
-    (out / "numbers.json").write_text(json.dumps(numbers, indent=2) + "\n")
-    return numbers

@@ -1,0 +1,38 @@
+"""The numbers of a model card: one model on scenes that it never saw, with own, annotated, random and no crops."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lte_core.dataset.manifest import read_manifest
+from lte_core.dataset.synth import write_dataset
+from lte_core.evaluation.metrics import score
+from lte_core.evaluation.predict import CropSource, predict
+from lte_core.inference.detector import LocateThenExamine
+from lte_core.inference.load import load_model
+
+
+def measure(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Mapping[str, Any]:
+    """The numbers of the card on `count` unseen scenes, with own, annotated and random crops, as a record.
+
+    Predictions are written to `out` before they are scored. Scenes alone: plain pictures would flatter every number.
+    """
+    manifest = write_dataset(out / "test", count, seed, photos, plain_share=0.0)
+    samples = [line.sample for line in read_manifest(manifest)]
+    detector = LocateThenExamine(*load_model(str(model)))
+    numbers: dict[str, Any] = {"scenes": count, "seed": seed, "model_sha256": detector.vlm.info.sha256}
+    for crops in CropSource:
+        started = time.perf_counter()
+        outcomes = []
+        with (out / f"predictions-{crops}.jsonl").open("w", encoding="utf-8") as lines:
+            for prediction in predict(detector, samples, out / "test", crops):
+                lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
+                outcomes.append(prediction.outcome())
+        numbers[crops] = asdict(score(outcomes)) | {"seconds_per_image": (time.perf_counter() - started) / count}
+    (out / "numbers.json").write_text(json.dumps(numbers, indent=2) + "\n")
+    return numbers

@@ -1,0 +1,65 @@
+"""Starting the app and ending it, as a person meets it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+import app
+
+ROOT = Path(app.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        pytest.param({"LTE_MODEL": "/nowhere/at/all"}, "no model at '/nowhere/at/all'", id="no such model"),
+        pytest.param({"LTE_PORT": "many"}, "LTE_PORT is 'many'", id="a wrong setting"),
+        pytest.param({"LTE_HOST": "no-such-host.invalid"}, "Set LTE_HOST or LTE_PORT", id="a wrong host"),
+    ],
+)
+def test_a_failed_start_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+) -> None:
+    for name, value in {"LTE_PORT": "0", **environment}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert said in str(ended.value)
+    assert "\n" not in str(ended.value)
+
+
+def test_a_taken_port_is_reported_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("LTE_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("LTE_MODEL", "/nowhere/at/all")
+        with pytest.raises(SystemExit, match=r"Cannot listen on .*Address already in use.*LTE_PORT"):
+            app.main()
+
+
+def test_it_says_where_it_is_and_ctrl_c_ends_it_without_a_word() -> None:
+    """With a model behind an address, which nobody asks anything, so that no weights are needed."""
+    environment = {**os.environ, "LTE_PORT": "0", "LTE_MODEL": "http://127.0.0.1:9/v1#m"}
+    process = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout
+    ready = process.stdout.readline()
+    try:
+        url = ready.split()[-1]
+        assert ready == f"Locate-Then-Examine is ready: {url}\n"
+        assert httpx.get(url).status_code == 200
+        with httpx.stream("GET", f"{url}/gradio_api/heartbeat/open-page"):
+            process.send_signal(signal.SIGINT)
+            said, complained = process.communicate(timeout=15)
+        assert (process.returncode, said, complained) == (0, "", "")
+    finally:
+        process.kill()
+        process.wait()
