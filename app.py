@@ -34,7 +34,7 @@ from demo.view import About
 from lte_core.images import ImageLimits
 from lte_core.inference.checkpoint import Checkpoint, CheckpointError
 from lte_core.inference.detector import LocateThenExamine
-from lte_core.inference.load import find, load_model
+from lte_core.inference.load import find, load_config, load_model
 from lte_core.settings import SettingsError, read_settings
 from lte_core.vlm.base import VLM, VLMError
 
@@ -153,7 +153,7 @@ def main() -> None:
         space = "SPACE_ID" in os.environ  # Hugging Face reaches its Spaces from outside, and shows them in a frame
         host = "0.0.0.0" if space else settings.host
         listener = _listen(host, settings.port)
-        vlm, checkpoint = load_model(settings.model, settings.threads)
+        vlm, checkpoint = load_model(settings.model, load_config(settings))
     except (SettingsError, CheckpointError, VLMError) as problem:
         sys.exit(str(problem))
     except MemoryError:

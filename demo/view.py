@@ -236,7 +236,7 @@ def _model_line(about: About) -> str:
     name = escape(about.name)
     if about.card_url:
         name = f'<a href="{escape(about.card_url)}" target="_blank" rel="noopener">{name}</a>'
-    return f'<p class="lte-model">Model {name}. {escape(about.note or _CAUTION)}</p>'
+    return f'<p class="lte-model">Model {name}. {escape(f"{about.note} {_CAUTION}".strip())}</p>'
 
 
 def _how_it_works(about: About) -> str:

@@ -1,13 +1,13 @@
 """The settings that come from the environment or a `.env` file.
 
-They are `LTE_MODEL`, `LTE_DATA_DIR`, `LTE_HOST`, `LTE_PORT` and `LTE_THREADS`. Opens nothing and makes no folders. An
-option on a command line, where there is one, wins over these.
+The fields of `Settings` in capitals after `LTE_`, such as `LTE_MODEL`. Opens nothing and makes no folders. An option on
+a command line, where there is one, wins over these.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 7860
     threads: Annotated[int, Field(ge=1)] | None = None
+    device: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    attention: str | None = None
 
 
 def read_settings() -> Settings:

@@ -37,11 +37,11 @@ def detect(
 
     def load() -> LocateThenExamine:
         from lte_core.inference.detector import LocateThenExamine
-        from lte_core.inference.load import load_model
+        from lte_core.inference.load import load_config, load_model
         from lte_core.settings import read_settings
 
         settings = read_settings()
-        return LocateThenExamine(*load_model(model or settings.model, threads or settings.threads))
+        return LocateThenExamine(*load_model(model or settings.model, load_config(settings, threads)))
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -72,12 +72,13 @@ def nano(
 ) -> None:
     """Rebuild the model that ships: scenes, base, SFT, and its numbers on unseen scenes."""
     from lte_core.dataset.synth import SynthError
-    from lte_core.evaluation.card import measure
+    from lte_core.evaluation.card import calibrate, measure
     from lte_core.training.recipe import Recipe, build
     from lte_core.training.sft import TrainingError
 
     try:
         model = build(out, photos, Recipe(), typer.echo)
+        calibrate(model, out, test_scenes // 2, 9000, photos)
         numbers = measure(model, out, test_scenes, 9001, photos)
     except (SynthError, TrainingError) as problem:
         raise typer.BadParameter(str(problem)) from problem

@@ -1,20 +1,42 @@
-"""The numbers of a model card: one model on scenes that it never saw, with own, annotated, random and no crops."""
+"""A new model is calibrated, then measured on scenes that it never saw, with own, annotated, random and no crops."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import write_dataset
+from lte_core.evaluation.calibration import fit_temperature
 from lte_core.evaluation.metrics import score
 from lte_core.evaluation.predict import CropSource, predict
+from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model
+from lte_core.schema import Detection
+
+
+def calibrate(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Checkpoint:
+    """Fit both temperatures on `count` validation scenes and save them beside the model."""
+    manifest = write_dataset(out / "val", count, seed, photos, plain_share=0.0)
+    samples = [line.sample for line in read_manifest(manifest)]
+    vlm, checkpoint = load_model(str(model))
+    plain = replace(checkpoint, temperature_locate=1.0, temperature_examine=1.0)
+    made = [(p.sample.label, p.result) for p in predict(LocateThenExamine(vlm, plain), samples, out / "val")]
+    read = [(label, result) for label, result in made if isinstance(result, Detection)]
+    first = [(r.locate.p_generated, label) for label, r in read if r.locate.p_generated is not None]
+    final = [(r.p_generated, label) for label, r in read if r.p_generated is not None]
+    fitted = replace(
+        checkpoint,
+        temperature_locate=fit_temperature([p for p, _ in first], [label for _, label in first]),
+        temperature_examine=fit_temperature([p for p, _ in final], [label for _, label in final]),
+    )
+    fitted.save(model)
+    return fitted
 
 
 def measure(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Mapping[str, Any]:

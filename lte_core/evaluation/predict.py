@@ -53,7 +53,11 @@ class Prediction:
 
 
 def predict(
-    detector: LocateThenExamine, samples: Sequence[TraceSample], root: Path, crops: CropSource, seed: int = 0
+    detector: LocateThenExamine,
+    samples: Sequence[TraceSample],
+    root: Path,
+    crops: CropSource = CropSource.OWN,
+    seed: int = 0,
 ) -> Iterator[Prediction]:
     """Run the detector over the samples, whose images lie under `root`; one prediction a sample, in order."""
     swapped = LocateThenExamine(

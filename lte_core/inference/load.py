@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
 from lte_core.schema import ModelInfo
+from lte_core.settings import Settings
 from lte_core.vlm.base import VLM, Query, VLMError
 
 NANO = "lte-nano"
@@ -47,14 +48,19 @@ class LoadConfig:
 DEFAULT_LOAD = LoadConfig()
 
 
-def load_model(name: str, threads: int | None = None, config: LoadConfig = DEFAULT_LOAD) -> LoadedModel:
+def load_config(settings: Settings, threads: int | None = None) -> LoadConfig:
+    """What the environment asks for; `threads` is from a command line, where it was given."""
+    return LoadConfig(settings.device, settings.dtype, settings.attention, threads or settings.threads)
+
+
+def load_model(name: str, config: LoadConfig = DEFAULT_LOAD) -> LoadedModel:
     """Raises VLMError with what to do when there is no such model or it cannot run here."""
     from lte_core.vlm.openai_chat import ChatVLM, parse_address
 
     if address := parse_address(name):
         return LoadedModel(ChatVLM(address), DEFAULT_CHECKPOINT)
     directory = find(name)
-    return _load_local(name, directory, config, threads or config.threads)
+    return _load_local(name, directory, config)
 
 
 def find(name: str) -> Path:
@@ -86,7 +92,7 @@ def _download(name: str) -> Path:
         ) from problem
 
 
-def _load_local(name: str, directory: Path, config: LoadConfig, threads: int | None) -> LoadedModel:
+def _load_local(name: str, directory: Path, config: LoadConfig) -> LoadedModel:
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -102,7 +108,7 @@ def _load_local(name: str, directory: Path, config: LoadConfig, threads: int | N
         if family not in FAMILIES:
             raise VLMError(f"{name!r} is a {family} model: expected Qwen2.5-VL or Qwen3-VL. Other models can be used "
                            "through an OpenAI-compatible server: http://host/v1#model-name.")  # fmt: skip
-        device = config.device or _best_device(torch)
+        device = _device(torch, config.device)
         model = AutoModelForImageTextToText.from_pretrained(
             directory,
             dtype=getattr(torch, config.dtype or _best_dtype(torch, device)),
@@ -116,8 +122,8 @@ def _load_local(name: str, directory: Path, config: LoadConfig, threads: int | N
     except torch.OutOfMemoryError as problem:
         raise VLMError(f"There is not enough memory on {device} for {name!r}: take a smaller model, --model {NANO}, "
                        "or a server.") from problem  # fmt: skip
-    if threads or (model.device.type == "cpu" and model.num_parameters() < ONE_THREAD_BELOW):
-        torch.set_num_threads(threads or 1)
+    if config.threads or (model.device.type == "cpu" and model.num_parameters() < ONE_THREAD_BELOW):
+        torch.set_num_threads(config.threads or 1)
     qwen = QwenConfig(
         views=checkpoint.views,
         relative_boxes=convention_of(family).relative,
@@ -134,10 +140,18 @@ def _load_local(name: str, directory: Path, config: LoadConfig, threads: int | N
     return LoadedModel(QwenVL(model, tokenizer, images, info, qwen), checkpoint)
 
 
-def _best_device(torch: Any) -> str:
-    if torch.cuda.is_available():
-        return "auto" if torch.cuda.device_count() > 1 else "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+def _device(torch: Any, asked: str | None) -> str:
+    """The device that was asked for, or the best one here."""
+    if asked is None:
+        if torch.cuda.is_available():
+            return "auto" if torch.cuda.device_count() > 1 else "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise VLMError(
+            f"The device {asked!r} was asked for, but PyTorch sees no GPU here. Leave LTE_DEVICE unset to let the "
+            "program choose."
+        )
+    return asked
 
 
 def _best_dtype(torch: Any, device: str) -> str:

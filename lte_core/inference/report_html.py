@@ -133,7 +133,7 @@ def _model_line(detection: Detection, checkpoint: Checkpoint) -> str:
     name, card = _text(detection.model.name), checkpoint.card or ""
     if card.startswith(("https://", "http://")):
         name = f'<a href="{_text(card)}" rel="noopener">{name}</a>'
-    note = checkpoint.note or "A verdict is evidence to weigh, not proof."
+    note = f"{checkpoint.note} A verdict is evidence to weigh, not proof.".strip()
     return f'<p class="soft">Model {name}. {_text(note)}</p>'
 
 

@@ -20,7 +20,7 @@ from lte_core.schema import ModelInfo, Size
 from lte_core.vlm.base import Delta, Query, Question, Reply, VLMError
 
 FRAME = Size(1000, 1000)
-NOTE = "A small demonstration model trained on synthetic scenes. A verdict is evidence to weigh, not proof."
+NOTE = "A small demonstration model trained on synthetic scenes."
 LOCATE = (
     "<explanation>The light is natural; the lettering and the hand deserve a closer look.</explanation>"
     '<boxes>[{"bbox_2d":[300,60,700,260],"label":"shop sign"},{"bbox_2d":[80,430,330,760],"label":"hand"},'

@@ -26,7 +26,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_directory_loads_with_its_settings_and_answers(directory: Path) -> None:
-    vlm, checkpoint = load_model(str(directory), config=LoadConfig(device="cpu", dtype="bfloat16"))
+    vlm, checkpoint = load_model(str(directory), LoadConfig(device="cpu", dtype="bfloat16"))
     assert isinstance(vlm, QwenVL)
     assert checkpoint.note == "A test."
     assert (vlm.info.name, vlm.info.sha256) == ("tiny", weights_hash(directory))
@@ -36,6 +36,12 @@ def test_a_directory_loads_with_its_settings_and_answers(directory: Path) -> Non
     [reply] = finish(session.ask([Question(Query.LOCATE, "Locate")]))
     assert (reply.tokens, reply.finish) == (7, "length")
     assert reply.text.startswith("<explanation>")
+
+
+def test_a_gpu_that_is_not_there(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(VLMError, match="PyTorch sees no GPU here"):
+        load_model(str(directory), LoadConfig(device="cuda"))
 
 
 @pytest.mark.parametrize(
