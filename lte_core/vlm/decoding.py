@@ -53,7 +53,8 @@ class Steps:
         return Mark(self.mask.shape[1], list(self.next_position))
 
     def rewind(self, mark: Mark) -> None:
-        self.cache.crop(mark.length - self.mask.shape[1])
+        for layer in self.cache.layers:  # each by its own length: a step that failed may have filled only some
+            layer.crop(mark.length - layer.get_seq_length())
         self.mask = self.mask[:, : mark.length]
         self.next_position = list(mark.next_position)
 
@@ -78,12 +79,13 @@ class Steps:
             new_mask[row, -len(tokens) :] = 1
             places[:, row, -len(tokens) :] = position
             self.next_position[row] = int(position.max()) + 1
-        self.mask = torch.cat([self.mask, new_mask], dim=1)
+        mask = torch.cat([self.mask, new_mask], dim=1)
         seen = {} if features is None else {"mm_encoder_outputs": {"image": features.output}}
         out = self.vlm.model(
-            input_ids=ids, attention_mask=self.mask, position_ids=places, past_key_values=self.cache,
+            input_ids=ids, attention_mask=mask, position_ids=places, past_key_values=self.cache,
             use_cache=True, logits_to_keep=keep, **seen,
         )  # fmt: skip
+        self.mask = mask
         logits: torch.Tensor = out.logits.float()
         return logits
 

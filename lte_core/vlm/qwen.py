@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from lte_core.schema import ModelInfo, Size
-from lte_core.vlm.base import Delta, Query, Question, Reply
+from lte_core.vlm.base import Delta, Query, Question, Reply, VLMError
 from lte_core.vlm.decoding import Features, Steps, Writing
 from lte_core.vlm.grammar import make_guide
 from lte_core.vlm.views import Views
@@ -93,6 +94,19 @@ class QwenVL:
     def open(self, images: Sequence[Image.Image]) -> QwenSession:
         return QwenSession(self, images)
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """One step of one session at a time. Raises VLMError when it does not fit into memory."""
+        import torch
+
+        try:
+            with self.lock, torch.inference_mode():
+                yield
+        except torch.OutOfMemoryError as problem:
+            raise VLMError(
+                "The model ran out of memory on this picture. Try a smaller one, fewer at a time, or a smaller model."
+            ) from problem
+
     def view(self, image: Image.Image, *, crop: bool = False) -> Image.Image:
         """The picture at the size that the model sees."""
         factor = self.image_processor.patch_size * self.image_processor.merge_size
@@ -110,7 +124,8 @@ class QwenVL:
     def prompt_ids(self, prompt: str, grids: torch.Tensor) -> tuple[list[int], int]:
         """Token ids of a user turn with the pictures of `grids` before its text, and how many of them are
         the prefix that does not depend on the text: everything up to the first picture's end."""
-        content = [{"type": "image"}] * len(grids) + [{"type": "text", "text": prompt}]
+        # A label that the model wrote is part of the prompt: none may open a special token.
+        content = [{"type": "image"}] * len(grids) + [{"type": "text", "text": prompt.replace("<|", "< |")}]
         turn = [{"role": "user", "content": content}]
         text = self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
         merge = self.image_processor.merge_size**2
@@ -136,7 +151,6 @@ class QwenSession:
     """A batch of images seen once. Every `ask` starts again from the shared prefix."""
 
     def __init__(self, vlm: QwenVL, images: Sequence[Image.Image]) -> None:
-        import torch
         from transformers import DynamicCache
 
         self.vlm = vlm
@@ -144,7 +158,7 @@ class QwenSession:
         relative = vlm.config.relative_boxes
         self.frames_wh = [Size(1000, 1000) if relative else Size(*view.size) for view in views]
         clock = Clock(vlm.device)
-        with vlm.lock, torch.inference_mode():
+        with vlm.working():
             features = vlm.look(views)
             clock.lap("vision")
             self._grids = features.grids
@@ -161,11 +175,10 @@ class QwenSession:
         self._timings = clock.laps
 
     def ask(self, questions: Sequence[Question]) -> Generator[Delta, None, list[Reply]]:
-        import torch
 
         vlm, clock = self.vlm, Clock(self.vlm.device)
         clock.laps, self._timings = self._timings, {}
-        with vlm.lock, torch.inference_mode():
+        with vlm.working():
             self._steps.rewind(self._prefix)
             views = [vlm.view(crop, crop=True) for question in questions for crop in question.crops]
             crops = vlm.look(views) if views else None
@@ -175,14 +188,14 @@ class QwenSession:
             clock.lap("prefill")
         writing = Writing(vlm, self._steps, questions)
         while not writing.done:
-            with vlm.lock, torch.inference_mode():
+            with vlm.working():
                 deltas = writing.take(logits)
                 logits = logits if writing.done else self._steps.feed(*writing.next_tokens())
             if "first_token" not in clock.laps:
                 clock.laps["first_token"] = sum(clock.laps.values())
             yield from deltas
         clock.lap("decode")
-        with vlm.lock, torch.inference_mode():
+        with vlm.working():
             chances = writing.verdict_odds()
         clock.lap("score")
         return [writing.reply(row, p, clock.laps) for row, p in enumerate(chances)]
