@@ -54,7 +54,7 @@ _CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class NanoConfig:
-    """Widths and depths. The defaults give 5.9 M parameters (FACTS: what was shown to learn)."""
+    """Widths and depths. The defaults give 6 M parameters (FACTS: what was shown to learn)."""
 
     vision_width: int = 192
     vision_depth: int = 4
