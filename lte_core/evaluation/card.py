@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from lte_core.evaluation.predict import CropSource, predict
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model
-from lte_core.schema import Detection
+from lte_core.schema import Detection, Verdict
 
 
 def calibrate(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Checkpoint:
@@ -32,11 +32,16 @@ def calibrate(model: Path, out: Path, count: int, seed: int, photos: Path | None
     final = [(r.p_generated, label) for label, r in read if r.p_generated is not None]
     fitted = replace(
         checkpoint,
-        temperature_locate=fit_temperature([p for p, _ in first], [label for _, label in first]),
-        temperature_examine=fit_temperature([p for p, _ in final], [label for _, label in final]),
+        temperature_locate=_fit(first),
+        temperature_examine=_fit(final),
     )
     fitted.save(model)
     return fitted
+
+
+def _fit(pairs: Sequence[tuple[float, Verdict]]) -> float:
+    """The fitted temperature; 1, which changes nothing, for a model none of whose replies reached a verdict."""
+    return fit_temperature([p for p, _ in pairs], [label for _, label in pairs]) if pairs else 1.0
 
 
 def measure(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
 from lte_core.dataset.synth.words import NOTHING
+from lte_core.evaluation.card import calibrate, measure
 from lte_core.evaluation.metrics import score
 from lte_core.evaluation.predict import CropSource, predict
 from lte_core.inference.detector import LocateThenExamine
@@ -21,7 +22,7 @@ from lte_core.schema import Detection
 from lte_core.training import nano
 from lte_core.training.packing import CLASSES, Packer, SceneData
 from lte_core.training.pretrain import PretrainConfig, Pretraining, Progress
-from lte_core.training.recipe import CHECKPOINT
+from lte_core.training.recipe import CHECKPOINT, Recipe, build
 from lte_core.training.scenes import examples, lessons
 from lte_core.training.sft import SftConfig, TrainingError, train_sft
 
@@ -118,3 +119,20 @@ def test_sft_teaches_the_form_and_the_result_judges(data: Path, base: Path, tmp_
 def test_sft_without_samples_says_so(base: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no sample"):
         train_sft([], base, tmp_path, CHECKPOINT)
+
+
+@pytest.mark.slow
+def test_one_recipe_builds_calibrates_and_measures_and_a_second_run_repeats_nothing(tmp_path: Path) -> None:
+    sft = SftConfig(learning_rate=1e-3, batch_size=2, workers=0, threads=1)
+    recipe = Recipe(train_scenes=6, sft_scenes=2, base=SMALL, sft=sft)
+    said: list[str] = []
+    model = build(tmp_path, None, recipe, said.append)
+    weights = (model / "model.safetensors").stat()
+    assert build(tmp_path, None, recipe, said.append) == model
+    assert (model / "model.safetensors").stat().st_mtime_ns == weights.st_mtime_ns
+    assert json.loads((model / "recipe.json").read_text())["recipe"]["train_scenes"] == 6
+    fitted = calibrate(model, tmp_path, 2, 9000, None)
+    assert load_model(str(model)).checkpoint.temperature_examine == fitted.temperature_examine
+    numbers = measure(model, tmp_path, 2, 9001, None)
+    assert {source: numbers[source]["n"] for source in CropSource} == dict.fromkeys(CropSource, 2)
+    assert len((tmp_path / "predictions-random.jsonl").read_text().splitlines()) == 2
