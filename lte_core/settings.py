@@ -32,6 +32,13 @@ class Settings(BaseSettings):
     device: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     attention: str | None = None
+    db_url: str | None = None
+    keys: str = ""
+
+    @property
+    def database_url(self) -> str:
+        """Where the review is kept: `db_url`, or a SQLite file in the data directory."""
+        return self.db_url or f"sqlite:///{self.data_dir / 'review.db'}"
 
 
 def read_settings() -> Settings:

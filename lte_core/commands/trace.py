@@ -22,6 +22,7 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     photos: Annotated[Path | None, typer.Option(help="Folder with photos for backgrounds and pictures.")] = None,
     plain_share: Annotated[float, typer.Option(min=0, max=1, help="Share of plain pictures.")] = 0.1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that draw; their number changes no byte.")] = 1,
 ) -> None:
     """Generate TRACE-synth: procedural scenes with exact boxes, labels and explanations."""
     from rich.progress import Progress
@@ -32,7 +33,7 @@ def synth(
         with Progress() as bar:
             task = bar.add_task("scenes", total=count)
             manifest = write_dataset(
-                out, count, seed, photos, plain_share, lambda done, _: bar.update(task, completed=done)
+                out, count, seed, photos, plain_share, lambda done, _: bar.update(task, completed=done), workers
             )
     except SynthError as problem:
         raise typer.BadParameter(str(problem)) from problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -69,18 +70,28 @@ def nano(
     out: Out,
     photos: Annotated[Path | None, typer.Option(help="Folder with photos for backgrounds and plain pictures.")] = None,
     test_scenes: Annotated[int, typer.Option(min=1, help="Unseen scenes to measure on.")] = 1_200,
+    start: Annotated[Path | None, typer.Option(help="An earlier nano, to be trained further.")] = None,
+    single_round: Annotated[
+        bool, typer.Option("--single-round", help="The control: one look at the full 448 px. Its I-Acc is what counts.")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Rebuild the model that ships: scenes, base, SFT, and its numbers on unseen scenes."""
     from lte_core.dataset.synth import SynthError
     from lte_core.evaluation.card import calibrate, measure
-    from lte_core.training.recipe import Recipe, build
+    from lte_core.training.nano import VocabularyError
+    from lte_core.training.recipe import SINGLE_ROUND, Recipe, build
     from lte_core.training.sft import TrainingError
 
+    recipe = SINGLE_ROUND if single_round else Recipe()
+    base = replace(recipe.base, start=str(start) if start else None, threads=threads, device=device)
+    recipe = replace(recipe, base=base, sft=replace(recipe.sft, threads=threads))
     try:
-        model = build(out, photos, Recipe(), typer.echo)
+        model = build(out, photos, recipe, typer.echo)
         calibrate(model, out, test_scenes // 2, 9000, photos)
         numbers = measure(model, out, test_scenes, 9001, photos)
-    except (SynthError, TrainingError) as problem:
+    except (SynthError, TrainingError, VocabularyError, OSError) as problem:
         raise typer.BadParameter(str(problem)) from problem
     own = numbers["own"]
     typer.echo(f"Acc {own['acc']:.3f}, I-Acc {own['i_acc']:.3f}, IoU {own['iou']:.3f}; the model is in {model}")

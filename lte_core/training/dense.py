@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor, nn
 
-from lte_core.training.nano import CELL, COORDINATE_STEP, COORDINATES
+from lte_core.training.nano import CELL, STEPS
 
 if TYPE_CHECKING:
     from lte_core.training.packing import Batch
@@ -46,7 +46,7 @@ class DenseNano(nn.Module):
         self.early_layer = min(2, len(self.text.layers) - 1)
         self.cell = nn.Linear(width, classes + 4)
         self.crop = nn.Linear(width, classes)
-        self.early_cell = nn.Linear(width, classes + 4 * len(COORDINATES))
+        self.early_cell = nn.Linear(width, classes + 4 * (STEPS + 1))
         self.early_crop = nn.Linear(width, classes)
 
     def look(self, pixels: Tensor) -> Tensor:
@@ -159,8 +159,8 @@ class DenseNano(nn.Module):
     def _early(self, cells: Tensor, crops: Tensor, batch: Batch) -> Tensor:
         names = self.early_cell(cells).float()
         kinds, known = batch.cell_class.flatten(), batch.cell_class.flatten() > 0
-        bins = (batch.cell_box.reshape(-1, 4) / COORDINATE_STEP).round().long().clamp(0, len(COORDINATES) - 1)
-        written = names[known][:, self.classes :].reshape(-1, len(COORDINATES))
+        bins = (batch.cell_box.reshape(-1, 4) / batch.side * STEPS).round().long().clamp(0, STEPS)
+        written = names[known][:, self.classes :].reshape(-1, STEPS + 1)
         return (
             F.cross_entropy(names[:, : self.classes], kinds)
             + F.cross_entropy(written, bins[known].flatten(), reduction="sum") / max(1, len(written))

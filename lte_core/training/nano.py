@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
 
 IMAGE_WH = Size(224, 224)
+FULL_WH = Size(448, 448)  # the whole scene, pixel by pixel: for the control that looks once at everything
 CROP_WH = Size(112, 112)
 CELL = 28  # pixels of one merged visual token: patch 14, merged 2x2
-COORDINATE_STEP = 8  # boxes are written in multiples of this, one token a number
-COORDINATES = tuple(range(0, IMAGE_WH.width + 1, COORDINATE_STEP))
+STEPS = 28  # boxes are written in steps of this share of the view's side, one token a number
 
 END, IMAGE_PAD = "<|im_end|>", "<|image_pad|>"
 VISION_TOKENS = {
@@ -69,15 +69,29 @@ class NanoConfig:
     vision_theta: float = 100.0
 
 
-def make_tokenizer(words: Iterable[str], labels: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A closed-vocabulary tokenizer: each known string is one token, with and without a leading space."""
+class VocabularyError(ValueError):
+    """A nano knows other words than those that it shall be taught."""
+
+
+def coordinate_step(image_wh: Size) -> int:
+    """Boxes in a view of this size are written in multiples of this many pixels."""
+    return image_wh.width // STEPS
+
+
+def make_tokenizer(words: Iterable[str], labels: Iterable[str], image_wh: Size = IMAGE_WH) -> PreTrainedTokenizerFast:
+    """A closed-vocabulary tokenizer: each known string is one token, with and without a leading space.
+
+    For every size of the view the same places of the vocabulary hold the same words and the same shares of its side.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     tokens: dict[str, int] = {}
     spaced = (form for word in words for form in (word, f" {word}"))
     references = (f"[{i}]" for i in range(1, 9))
-    for token in (*_SPECIAL, *_FORM, *references, *map(str, COORDINATES), *labels, *spaced):
+    step = coordinate_step(image_wh)
+    coordinates = (str(i * step) for i in range(STEPS + 1))
+    for token in (*_SPECIAL, *_FORM, *references, *coordinates, *labels, *spaced):
         tokens.setdefault(token, len(tokens))
     literal = "|".join(re.escape(t) for t in sorted(tokens, key=len, reverse=True) if t not in _SPECIAL)
     # The byte-level alphabet (a space is "Ġ") is what llguidance can read; every token here is ASCII.
@@ -132,13 +146,31 @@ def make_model(tokenizer: Any, config: NanoConfig = NanoConfig(), seed: int = 0)
     return Qwen2_5_VLForConditionalGeneration(whole)
 
 
-def box_json(box: Box, label: str) -> str:
-    """One region as lte-nano writes it: `box` in the 224 px view, rounded to the coordinate step."""
-    x1, y1, x2, y2 = (min(IMAGE_WH.width, max(0, round(v / COORDINATE_STEP) * COORDINATE_STEP)) for v in box.xyxy)
+def load_model(directory: str, tokenizer: Any) -> Qwen2_5_VLForConditionalGeneration:
+    """An earlier nano, to be trained further. Raises VocabularyError when its words are not this tokenizer's."""
+    import torch
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+    earlier, now = (_words(t) for t in (AutoTokenizer.from_pretrained(directory), tokenizer))
+    if earlier != now:
+        raise VocabularyError(f"{directory} has another vocabulary ({len(earlier)} tokens against {len(now)})")
+    return Qwen2_5_VLForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
+
+
+def _words(tokenizer: Any) -> list[str]:
+    """The vocabulary in order, with "#" for every coordinate: which pixels they are depends on the view."""
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    return ["#" if word.isdecimal() else word for word in sorted(vocabulary, key=vocabulary.__getitem__)]
+
+
+def box_json(box: Box, label: str, image_wh: Size = IMAGE_WH) -> str:
+    """One region as lte-nano writes it: `box` in the view, rounded to the coordinate step."""
+    step = coordinate_step(image_wh)
+    x1, y1, x2, y2 = (min(image_wh.width, max(0, round(v / step) * step)) for v in box.xyxy)
     return f'{{"bbox_2d":[{x1},{y1},{x2},{y2}],"label":"{label}"}}'
 
 
-def save(model: Any, tokenizer: Any, directory: Path) -> None:
+def save(model: Any, tokenizer: Any, directory: Path, image_wh: Size = IMAGE_WH) -> None:
     """Write weights (bf16, half the size) with tokenizer and image settings: a directory that loads anywhere."""
     import copy
 
@@ -148,6 +180,6 @@ def save(model: Any, tokenizer: Any, directory: Path) -> None:
     from lte_core.vlm.processor import ImageOnlyProcessor
 
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(directory)
-    pixels = IMAGE_WH.width * IMAGE_WH.height
+    pixels = image_wh.width * image_wh.height
     images = Qwen2VLImageProcessorPil(min_pixels=CELL * CELL, max_pixels=pixels)
     ImageOnlyProcessor(images, tokenizer, chat_template=_CHAT_TEMPLATE).save_pretrained(directory)

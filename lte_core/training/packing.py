@@ -83,10 +83,10 @@ def _look_at(box: Box, objects: Sequence[SceneObject]) -> CropChoice:
 
 @dataclass
 class Batch:
-    """Tensors of `n` scenes with `k` crops in all, padded to `t` tokens.
+    """Tensors of `n` scenes with `k` crops in all, padded to `t` tokens; `c` is the view's number of cells, 64.
 
     `images` uint8 [n,224,224,3]; `crops` uint8 [k,112,112,3]; `ids`, `branch`, `target` [n,t]; `positions`
-    [3,n,t]; `mask` bool [n,1,t,t]; `cell_class` [n,64] and `cell_box` [n,64,4] in pixels of the 224 px view;
+    [3,n,t]; `mask` bool [n,1,t,t]; `cell_class` [n,c] and `cell_box` [n,c,4] in pixels of the view;
     `crop_class` [k]. `branch` is 0 in the shared prefix, 1 and 2 in the branches, 3 in padding.
     """
 
@@ -109,6 +109,11 @@ class Batch:
         }
         return replace(self, **moved)
 
+    @property
+    def side(self) -> int:
+        """Of the view, in pixels."""
+        return self.images.shape[1]
+
     def image_tokens(self) -> tuple[Tensor, Tensor]:
         pictures = self.ids == self.image_token
         return pictures & (self.branch == NO_BRANCH), pictures & (self.branch == EXAMINE)
@@ -118,7 +123,7 @@ class Batch:
 
     def cell_offsets(self) -> Tensor:
         """The box of each cell's object as offsets from the cell's centre, in cells."""
-        return (self.cell_box - cell_centres(IMAGE_WH.width).to(self.cell_box.device)) / CELL
+        return (self.cell_box - cell_centres(self.side).to(self.cell_box.device)) / CELL
 
 
 class Row(NamedTuple):
@@ -133,11 +138,12 @@ class Row(NamedTuple):
 class Packer:
     """Turns examples into batches, drawing crops, jitter and wording anew each time."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, image_wh: Size = IMAGE_WH) -> None:
         self._tokenizer = tokenizer
+        self.image_wh = image_wh
         self._image_token = tokenizer.convert_tokens_to_ids(IMAGE_PAD)
         self._crop_end = tokenizer.convert_tokens_to_ids("<|vision_end|>")
-        image, small = ((side.width // CELL) ** 2 for side in (IMAGE_WH, CROP_WH))
+        image, small = ((side.width // CELL) ** 2 for side in (image_wh, CROP_WH))
         self._prefix = self._ids(f"<|im_start|>user<|vision_start|>{IMAGE_PAD * image}<|vision_end|>")
         self._crop = self._ids(f"<|vision_start|>{IMAGE_PAD * small}<|vision_end|>")
         self._ask = {q: self._ids(f"{q}<|im_end|><|im_start|>assistant") for q in ("Locate", "Examine")}
@@ -148,7 +154,7 @@ class Packer:
 
     def row(self, example: Example, crops: Sequence[CropChoice], size: Size, rng: np.random.Generator) -> Row:
         """The base model's two replies: every object named and boxed; what each crop shows."""
-        boxes = ",".join(box_json(rescale(o.box, size, IMAGE_WH), o.kind) for o in example.objects)
+        boxes = ",".join(box_json(rescale(o.box, size, self.image_wh), o.kind, self.image_wh) for o in example.objects)
         told = explain(example.objects, rng)
         first = self._ids(f"<explanation>{told}</explanation><boxes>[{boxes}]</boxes><|im_end|>")
         second = self._ids(f"<explanation>{explain([c.shows for c in crops], rng)}</explanation><|im_end|>")
@@ -241,20 +247,20 @@ class SceneData(Dataset[Item]):
         kinds, boxes = self._cells(example, size)
         return Item(
             row,
-            np.asarray(image.resize(IMAGE_WH, Image.Resampling.BICUBIC)),
+            np.asarray(image.resize(self._packer.image_wh, Image.Resampling.BICUBIC)),
             np.stack([np.asarray(view) for view in views]),
             kinds,
             boxes,
             [object_class(c.shows) for c in chosen],
         )
 
-    @staticmethod
-    def _cells(example: Example, size: Size) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Class `[64]` and box `[64, 4]` of the object in which each cell's centre lies."""
-        centres = cell_centres(IMAGE_WH.width).numpy()
+    def _cells(self, example: Example, size: Size) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Class `[cells]` and box `[cells, 4]` of the object in which each cell's centre lies."""
+        view = self._packer.image_wh
+        centres = cell_centres(view.width).numpy()
         kinds, boxes = np.zeros(len(centres), np.int64), np.zeros((len(centres), 4), np.float32)
         for shown in example.objects:
-            box = rescale(shown.box, size, IMAGE_WH)
+            box = rescale(shown.box, size, view)
             x, y = centres[:, 0], centres[:, 1]
             inside = (x > box.x1 - 2) & (x < box.x2 + 2) & (y > box.y1 - 2) & (y < box.y2 + 2)
             kinds[inside], boxes[inside] = object_class(shown), box.xyxy

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from lte_core.schema import Size
 from lte_core.training import nano
 from lte_core.training.dense import DenseNano
 from lte_core.training.packing import CLASSES, Batch, Example, Packer, SceneData
@@ -46,6 +47,8 @@ class PretrainConfig:
     workers: int = 1
     save_every: int = 400
     device: str = "cpu"
+    start: str | None = None  # a directory with an earlier nano: training goes on from its weights
+    image_wh: Size = nano.IMAGE_WH
 
 
 @dataclass(frozen=True)
@@ -127,14 +130,16 @@ class Pretraining:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.out, self.tokenizer = config, out, tokenizer
-        self.packer = Packer(tokenizer)
+        self.packer = Packer(tokenizer, config.image_wh)
         self.data = SceneData(examples, self.packer, config.seed)
-        self.net = DenseNano(nano.make_model(tokenizer, seed=config.seed), CLASSES).to(config.device)
+        start, seed = config.start, config.seed
+        model = nano.load_model(start, tokenizer) if start else nano.make_model(tokenizer, seed=seed)
+        self.net = DenseNano(model, CLASSES).to(config.device)
 
     def run(self, report: Callable[[Progress], None]) -> None:
         """Train both stages, save the base (without the heads) in `out`."""
         self.out.mkdir(parents=True, exist_ok=True)
-        if not (self.out / "resume.pt").exists():
+        if not self.config.start and not (self.out / "resume.pt").exists():
             sample = [self.data[i] for i in range(min(200, len(self.data)))]
             pixels = [torch.tensor(item.image)[None] for item in sample]
             self.net.whiten_patches(pixels + [torch.from_numpy(item.crops) for item in sample])
@@ -143,7 +148,7 @@ class Pretraining:
         for stage, count in stages:
             self._stage(stage, offset, count, report)
             offset += count
-        nano.save(self.net.model, self.tokenizer, self.out)
+        nano.save(self.net.model, self.tokenizer, self.out, self.config.image_wh)
         (self.out / "pretrain.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n")
 
     def _stage(self, stage: Stage, offset: int, count: int, report: Callable[[Progress], None]) -> None:

@@ -11,13 +11,14 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
 from lte_core.dataset.synth.words import NOTHING
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.prompts import Prompts
+from lte_core.schema import Size
 from lte_core.training import nano
 from lte_core.training.pretrain import PretrainConfig, Pretraining
 from lte_core.training.pretrain import Progress as PretrainProgress
@@ -27,17 +28,6 @@ from lte_core.training.sft import SftConfig, train_sft
 NOTE = (
     "A small demonstration model trained on synthetic scenes. It knows six kinds of drawn defects and very little "
     "about real pictures."
-)
-CHECKPOINT = Checkpoint(
-    prompts=Prompts("Locate", "Examine"),
-    image_wh=nano.IMAGE_WH,
-    crop_wh=nano.CROP_WH,
-    crop_pad=0.06,
-    coordinate_step=nano.COORDINATE_STEP,
-    max_new_tokens_locate=256,
-    max_new_tokens_examine=128,
-    note=NOTE,
-    card="README.md",
 )
 
 
@@ -52,6 +42,25 @@ class Recipe:
     sft: SftConfig = field(default_factory=lambda: SftConfig(learning_rate=4e-4, batch_size=8))
 
 
+SINGLE_ROUND = Recipe(base=replace(Recipe().base, image_wh=nano.FULL_WH), sft=replace(Recipe().sft, examine=False))
+"""The control: a model of the same size that looks once, at every pixel of the scene."""
+
+
+def checkpoint(image_wh: Size = nano.IMAGE_WH) -> Checkpoint:
+    """The settings that travel with a nano that sees the image at this size."""
+    return Checkpoint(
+        prompts=Prompts("Locate", "Examine"),
+        image_wh=image_wh,
+        crop_wh=nano.CROP_WH,
+        crop_pad=0.06,
+        coordinate_step=nano.coordinate_step(image_wh),
+        max_new_tokens_locate=256,
+        max_new_tokens_examine=128,
+        note=NOTE,
+        card="README.md",
+    )
+
+
 def build(out: Path, photos: Path | None, recipe: Recipe, report: Callable[[str], None]) -> Path:
     """All steps up to the trained model; gives its directory. Raises SynthError or TrainingError."""
     started = time.perf_counter()
@@ -59,11 +68,12 @@ def build(out: Path, photos: Path | None, recipe: Recipe, report: Callable[[str]
     write_dataset(data, recipe.train_scenes, recipe.train_seed, photos)
     report(f"{recipe.train_scenes} scenes are in {data}")
     if not (base / "model.safetensors").exists():
-        tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind])
+        tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind], recipe.base.image_wh)
         Pretraining(examples(data), tokenizer, base, recipe.base).run(lambda p: report(progress_line(p)))
     report(f"the base is in {base}")
     if not (model / "model.safetensors").exists():
-        train_sft(lessons(data, recipe.sft.seed)[: recipe.sft_scenes], base, model, CHECKPOINT, recipe.sft, NOTHING)
+        taught = lessons(data, recipe.sft.seed)[: recipe.sft_scenes]
+        train_sft(taught, base, model, checkpoint(recipe.base.image_wh), recipe.sft, NOTHING)
     record = {"recipe": asdict(recipe), "commit": commit(), "seconds": time.perf_counter() - started}
     (model / "recipe.json").write_text(json.dumps(record, indent=2) + "\n")
     return model

@@ -43,6 +43,7 @@ class SftConfig:
     bf16: bool | None = None
     workers: int = 1
     threads: int | None = None
+    examine: bool = True  # False: Locate alone, the single round that the paper compares with
     crops: CropShares = field(default_factory=CropShares)
 
 
@@ -56,7 +57,7 @@ class Lesson:
 
 
 class Lessons(Sequence[dict[str, Any]]):
-    """Both queries of every sample, over all epochs: row k is made from (seed, k) alone."""
+    """Both queries (or Locate alone) of every sample, over all epochs: row k is made from (seed, k) alone."""
 
     def __init__(
         self,
@@ -68,16 +69,17 @@ class Lessons(Sequence[dict[str, Any]]):
     ) -> None:
         self._lessons, self._checkpoint, self._config = lessons, checkpoint, config
         self._nothing, self._convention = nothing, convention
+        self._queries = 2 if config.examine else 1
 
     def __len__(self) -> int:
-        return 2 * len(self._lessons) * self._config.epochs
+        return self._queries * len(self._lessons) * self._config.epochs
 
     def __getitem__(self, row: int) -> dict[str, Any]:  # type: ignore[override]
-        lesson = self._lessons[row // 2 % len(self._lessons)]
+        lesson = self._lessons[row // self._queries % len(self._lessons)]
         rng = random.Random(f"{self._config.seed}/{row}")
         with Image.open(lesson.image) as picture:
             image = picture.convert("RGB")
-        if row % 2 == 0:
+        if row % self._queries == 0:
             return locate_turn(lesson.sample, image, self._checkpoint, self._convention).trl()
         nothing = rng.choice(self._nothing) if self._nothing else None
         shown = choose_shown(rng, lesson.sample, lesson.others, nothing, self._config.crops)

@@ -217,6 +217,18 @@ def test_a_data_set_is_complete_repeatable_and_resumable(tmp_path: Path) -> None
         assert (sample.generator is not None) == (sample.label is Verdict.GENERATED)
 
 
+def test_several_workers_write_the_same_bytes(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.linear_gradient("L").convert("RGB").save(photos / "slope.png")
+    alone = write_dataset(tmp_path / "one", 9, 5, photos)
+    together = write_dataset(tmp_path / "two", 9, 5, photos, workers=2)
+    assert alone.read_bytes() == together.read_bytes()
+    assert (tmp_path / "one/objects.jsonl").read_bytes() == (tmp_path / "two/objects.jsonl").read_bytes()
+    for sample in (line.sample for line in read_manifest(together)):
+        assert (tmp_path / "one" / sample.image).read_bytes() == (tmp_path / "two" / sample.image).read_bytes()
+
+
 def test_a_folder_of_other_settings_is_left_alone(tmp_path: Path) -> None:
     write_dataset(tmp_path, 1, 1)
     with pytest.raises(SynthError, match="choose another folder"):

@@ -22,9 +22,9 @@ from lte_core.schema import Detection
 from lte_core.training import nano
 from lte_core.training.packing import CLASSES, Packer, SceneData
 from lte_core.training.pretrain import PretrainConfig, Pretraining, Progress
-from lte_core.training.recipe import CHECKPOINT, Recipe, build
+from lte_core.training.recipe import Recipe, build, checkpoint
 from lte_core.training.scenes import examples, lessons
-from lte_core.training.sft import SftConfig, TrainingError, train_sft
+from lte_core.training.sft import Lessons, SftConfig, TrainingError, train_sft
 
 SMALL = PretrainConfig(see_samples=8, speak_samples=8, see_batch=4, speak_batch=4, threads=1, workers=0, save_every=1)
 
@@ -102,12 +102,12 @@ def test_no_scenes_is_an_error(tokenizer: Any, tmp_path: Path) -> None:
 def test_sft_teaches_the_form_and_the_result_judges(data: Path, base: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     config = SftConfig(learning_rate=2e-3, epochs=2, batch_size=4, workers=0, threads=1)
-    metrics = train_sft(lessons(data, 0)[:6], base, tmp_path, CHECKPOINT, config, NOTHING)
+    metrics = train_sft(lessons(data, 0)[:6], base, tmp_path, checkpoint(), config, NOTHING)
     logged = json.loads((tmp_path / "sft.json").read_text())
     assert logged["metrics"]["train_loss"] == metrics["train_loss"] < 6
-    vlm, checkpoint = load_model(str(tmp_path))
-    assert checkpoint == CHECKPOINT
-    detector = LocateThenExamine(vlm, replace(checkpoint, max_new_tokens_locate=256))
+    vlm, settings = load_model(str(tmp_path))
+    assert settings == checkpoint()
+    detector = LocateThenExamine(vlm, replace(settings, max_new_tokens_locate=256))
     samples = [line.sample for line in read_manifest(data / "manifest.jsonl")][:3]
     made = list(predict(detector, samples, data, CropSource.ANNOTATED))
     assert [p.sample.id for p in made] == [s.id for s in samples]
@@ -118,7 +118,37 @@ def test_sft_teaches_the_form_and_the_result_judges(data: Path, base: Path, tmp_
 
 def test_sft_without_samples_says_so(base: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no sample"):
-        train_sft([], base, tmp_path, CHECKPOINT)
+        train_sft([], base, tmp_path, checkpoint())
+
+
+def test_training_goes_on_from_an_earlier_nano(data: Path, base: Path, tokenizer: Any, tmp_path: Path) -> None:
+    run = Pretraining(examples(data), tokenizer, tmp_path, replace(SMALL, start=str(base)))
+    earlier = nano.load_model(str(base), tokenizer).state_dict()
+    assert all(torch.equal(value, earlier[name]) for name, value in run.net.model.state_dict().items())
+
+
+def test_an_earlier_nano_with_other_words_is_refused(data: Path, base: Path, tmp_path: Path) -> None:
+    other = nano.make_tokenizer(("owl",), ("weave",))
+    with pytest.raises(nano.VocabularyError, match="another vocabulary"):
+        Pretraining(examples(data), other, tmp_path, replace(SMALL, start=str(base)))
+
+
+@pytest.mark.slow
+def test_the_control_looks_once_at_every_pixel(data: Path, base: Path, tmp_path: Path) -> None:
+    """It may start from weights that learned at the smaller size: coordinates keep their places in the vocabulary."""
+    full = replace(SMALL, image_wh=nano.FULL_WH, start=str(base), see_samples=4, speak_samples=4)
+    sft = SftConfig(learning_rate=1e-3, batch_size=2, workers=0, threads=1, examine=False)
+    model = build(tmp_path, None, Recipe(train_scenes=4, sft_scenes=2, base=full, sft=sft), lambda line: None)
+    settings = load_model(str(model)).checkpoint
+    assert settings.image_wh == (448, 448)
+    assert settings.coordinate_step == 16
+    batch = Packer(nano.make_tokenizer(VOCABULARY, [k.value for k in Kind], nano.FULL_WH), nano.FULL_WH)
+    item = SceneData(examples(data), batch, seed=0)[0]
+    assert item.image.shape == (448, 448, 3)
+    assert item.cell_box.shape == (256, 4)
+    rows = Lessons(lessons(data, 0)[:3], settings, sft)
+    assert len(rows) == 3
+    assert all("<boxes>" in rows[i]["completion"][0]["content"][0]["text"] for i in range(3))
 
 
 @pytest.mark.slow

@@ -136,9 +136,9 @@ Figure = Callable[[_Stamp, Member], None]
 
 
 def _member(rng: Rng, palette: Palette, hues: tuple[Color, ...]) -> Member:
-    hue = jittered(pick(rng, hues), rng, 14)
+    hue = jittered(pick(rng, hues), rng, 18)
     other = jittered(pick(rng, (palette.light, *palette.accents)), rng, 8)
-    size, lean, pose, mark = rng.uniform(0.7, 1.0), rng.uniform(-0.2, 0.2), rng.random(), rng.random()
+    size, lean, pose, mark = rng.uniform(0.7, 1.0), rng.uniform(-0.28, 0.28), rng.random(), rng.random()
     return Member(hue, other, size, lean, 1 if rng.random() < 0.5 else -1, pose, mark)
 
 
@@ -154,7 +154,7 @@ def _fill(
     if (x2 - x1) / columns < 13:
         columns -= 1
     one = pick(rng, palette.accents)
-    hues = palette.accents if rng.random() < 0.5 else (one, mix(one, pick(rng, palette.accents), 0.3))
+    hues = palette.accents if rng.random() < 0.8 else (one, mix(one, pick(rng, palette.accents), 0.3))
     crowd = [_member(rng, palette, hues) for _ in range(rows * columns)]
     shifts = rng.uniform(-1, 1, (rows * columns, 2))
     if easel.flaw is not None:

@@ -293,13 +293,13 @@ def _splice(flaw: Rng, wide: Array, margin: int, content: Array) -> Array:
     h, w = content.shape[:2]
     dx, dy = (int(flaw.integers(5, margin)) * int(flaw.choice([-1, 1])) for _ in range(2))
     other = wide[margin + dy : margin + dy + h, margin + dx : margin + dx + w]
-    step = flaw.choice([-1, 1]) * flaw.uniform(8, 17)
+    step = flaw.choice([-1, 1]) * flaw.uniform(14, 28)
     angle = flaw.uniform(0, math.pi)
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
     side = (x - w * flaw.uniform(0.36, 0.64)) * math.cos(angle) + (y - h * flaw.uniform(0.36, 0.64)) * math.sin(angle)
     share = np.clip(side / 2 + 0.5, 0, 1)[..., None]
     spliced = share * (other + step / 2) + (1 - share) * (content - step / 2)
-    seam = np.exp(-(side**2) / 1.8)[..., None] * np.float32(flaw.uniform(0.4, 0.7))
+    seam = np.exp(-(side**2) / 1.8)[..., None] * np.float32(flaw.uniform(0.6, 0.9))
     return np.asarray(spliced + seam * ((255 if flaw.random() < 0.5 else 0) - spliced), np.float32)
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,8 +111,11 @@ def write_dataset(
     photos: Path | None = None,
     plain_share: float = 0.1,
     progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
 ) -> Path:
     """Write `count` samples to `out/manifest.jsonl` and `out/images/`; gives the manifest's path.
+
+    `workers` processes draw; the bytes are the same for any number of them.
 
     `out/objects.jsonl` gets everything in each scene, evidence or not: what a model that starts from nothing learns
     to see by, and what a manifest has no place for. A folder that already holds samples of the same settings is
@@ -126,8 +131,7 @@ def write_dataset(
         manifest.open("a", encoding="utf-8", newline="\n") as lines,
         objects.open("a", encoding="utf-8", newline="\n") as everything,
     ):
-        for index in range(done, count):
-            made = make(seed, index, pictures, plain_share)
+        for index, made in enumerate(_draw(seed, range(done, count), pictures, plain_share, workers), done):
             target = out / made.sample.image
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(made.data)
@@ -137,6 +141,28 @@ def write_dataset(
             if progress:
                 progress(index + 1, count)
     return manifest
+
+
+def _draw(seed: int, indices: range, photos: Sequence[Pixels], plain_share: float, workers: int) -> Iterator[Made]:
+    """The samples in order; drawn ahead by other processes when there are several workers."""
+    if workers == 1 or len(indices) < 2:
+        yield from (make(seed, index, photos, plain_share) for index in indices)
+        return
+    # A fresh process: a forked one may hang on the locks of libraries that have threads.
+    with multiprocessing.get_context("spawn").Pool(workers, _take_photos, (photos,)) as pool:
+        yield from pool.imap(partial(_make_with_photos, seed, plain_share), indices, chunksize=8)
+
+
+_photos: Sequence[Pixels] = ()  # of a worker process, given once: they are too large to travel with every sample
+
+
+def _take_photos(photos: Sequence[Pixels]) -> None:
+    global _photos
+    _photos = photos
+
+
+def _make_with_photos(seed: int, plain_share: float, index: int) -> Made:
+    return make(seed, index, _photos, plain_share)
 
 
 def read_objects(folder: Path) -> Iterator[SceneContents]:
