@@ -6,6 +6,7 @@ All functions are pure. Boxes are `xyxy`, half-open.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lte_core.schema import Box, Size
 
@@ -29,6 +30,28 @@ def mean_best_iou(reference: Sequence[Box], predicted: Sequence[Box]) -> float:
     if not reference:
         raise ValueError("expected at least one reference box")
     return sum(max((iou(r, p) for p in predicted), default=0.0) for r in reference) / len(reference)
+
+
+class Pair(NamedTuple):
+    """Two boxes that belong together: their places in their lists, and their IoU."""
+
+    first: int
+    second: int
+    iou: float
+
+
+def match(first: Sequence[Box], second: Sequence[Box], min_iou: float = 0.0) -> list[Pair]:
+    """Pair boxes one to one so that the sum of their IoUs is largest; no overlap, or less than `min_iou`, is no pair.
+
+    By the Hungarian algorithm: greedy matching would let one box take another's only partner.
+    """
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    overlaps = np.array([[iou(a, b) for b in second] for a in first]).reshape(len(first), len(second))
+    rows, columns = linear_sum_assignment(overlaps, maximize=True)
+    found = (Pair(int(i), int(j), float(overlaps[i, j])) for i, j in zip(rows, columns, strict=True))
+    return [pair for pair in found if pair.iou > 0 and pair.iou >= min_iou]
 
 
 def area_fraction(box: Box, size: Size) -> float:

@@ -50,6 +50,8 @@ def detect(
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="How many synthetic scenes.")] = 16,
     batch: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 8,
+    crops: Annotated[int, typer.Option(min=1, max=4, help="Areas that Examine is shown.")] = 2,
+    side: Annotated[int, typer.Option(min=56, help="Size to which the scenes are scaled, in pixels.")] = 448,
     tokens: Annotated[int, typer.Option(min=8, help="Most tokens a reply, for a random model.")] = 64,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -69,8 +71,8 @@ def detect(
         raise typer.BadParameter(str(problem)) from problem
     if not isinstance(vlm, QwenVL):
         raise typer.BadParameter("expected a local model; a server's speed is measured where it runs")
-    scenes = [compose(np.random.default_rng([77, i])).image for i in range(images)]
-    speed = measure(vlm, checkpoint, scenes, batch)
+    scenes = [compose(np.random.default_rng([77, i])).image.resize((side, side)) for i in range(images)]
+    speed = measure(vlm, checkpoint, scenes, batch, crops)
     if as_json:
         typer.echo(json.dumps(asdict(speed)))
     else:
@@ -96,7 +98,8 @@ def show(speed: Speed) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"{speed.images} images, {speed.tokens_per_image:.0f} tokens each. Examine's prefill takes "
+        f"{speed.images} images of {speed.side} px, {speed.tokens_per_image:.0f} tokens each, {speed.crops} crops. "
+        "Examine's prefill takes "
         f"{speed.examine_prefill_ratio:.0%} of the plain one's. Peak memory {speed.peak_memory_gib:.2f} GiB."
     )
     if speed.decode_over_floor is not None:
