@@ -1,0 +1,1 @@
+"""TRACE review: people accept or fix purified samples, and the result becomes SFT data."""

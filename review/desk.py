@@ -1,0 +1,248 @@
+"""Rows to records: what a person sees of a sample, its history, and the rows of an export. Changes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from lte_core.schema import Box, Region, Size, Split, Verdict
+from review.records import Action, Content, Decision, Entry, Origin, Person, Reason, Revision, State, Task
+from review.standing import VOTES, Vote
+from review.tables import AccountRow, DecisionRow, RevisionRow, SampleRow
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A sample with all that an export, an audit or a table of progress needs. `decisions` leaves out none."""
+
+    sample_id: str
+    sha256: str
+    suffix: str
+    size: Size
+    source: str
+    generator: str | None
+    split: Split | None
+    annotation: Mapping[str, Any]
+    state: State
+    gold: bool
+    proposed: Content
+    current: Revision
+    decisions: tuple[Decision, ...]
+
+
+def to_json(regions: Iterable[Region]) -> list[dict[str, Any]]:
+    """As in a manifest."""
+    return [{"bbox": list(region.box.xyxy), "label": region.label} for region in regions]
+
+
+def content_of(row: RevisionRow) -> Content:
+    regions = tuple(Region(Box(*r["bbox"]), r["label"]) for r in row.regions)
+    return Content(Verdict(row.label), row.explanation, regions)
+
+
+def machine_revision(session: Session, sample: int) -> RevisionRow:
+    """The newest revision that no person made: what reviewers judge."""
+    query = select(RevisionRow).where(RevisionRow.sample_id == sample, RevisionRow.origin != Origin.ANNOTATOR)
+    return session.scalars(query.order_by(RevisionRow.number.desc()).limit(1)).one()
+
+
+def revision_row(session: Session, sample: int, number: int) -> RevisionRow | None:
+    query = select(RevisionRow).where(RevisionRow.sample_id == sample, RevisionRow.number == number)
+    return session.scalars(query).one_or_none()
+
+
+def decisions_of(session: Session, sample: int) -> tuple[Decision, ...]:
+    """Every decision on the sample in order; those taken back are marked so."""
+    return _by_sample(session, [sample]).get(sample, ())
+
+
+def votes_of(session: Session, sample: int) -> list[Vote]:
+    """The votes that count for the sample, oldest first: not taken back, not answers to a gold item."""
+    undone = select(DecisionRow.undoes).where(DecisionRow.sample_id == sample, DecisionRow.undoes.is_not(None))
+    query = (
+        select(DecisionRow, RevisionRow.label)
+        .join(
+            RevisionRow,
+            (RevisionRow.sample_id == DecisionRow.sample_id) & (RevisionRow.number == DecisionRow.revision),
+        )
+        .where(DecisionRow.sample_id == sample, DecisionRow.action.in_(VOTES), DecisionRow.on_gold.is_(False))
+        .where(DecisionRow.id.not_in(undone))
+        .order_by(DecisionRow.id)
+    )
+    return [
+        Vote(d.id, d.account_id, d.by_lead, Action(d.action), d.revision, Verdict(label))
+        for d, label in session.execute(query)
+    ]
+
+
+def latest_of(session: Session, person: Person, sample: int) -> DecisionRow | None:
+    """The person's latest decision on the sample that was not taken back."""
+    undone = select(DecisionRow.undoes).where(DecisionRow.sample_id == sample, DecisionRow.undoes.is_not(None))
+    query = (
+        select(DecisionRow)
+        .where(DecisionRow.sample_id == sample, DecisionRow.account_id == person.id)
+        .where(DecisionRow.action != Action.UNDO, DecisionRow.id.not_in(undone))
+    )
+    return session.scalars(query.order_by(DecisionRow.id.desc()).limit(1)).one_or_none()
+
+
+def shown_revision(session: Session, person: Person, row: SampleRow) -> RevisionRow:
+    """The person's own last fix, or what the reviews came to, or what the machine proposed.
+
+    An open sample never shows what another reviewer made of it, and a gold item not what it came to.
+    """
+    number = row.current
+    mine = latest_of(session, person, row.id)
+    if mine is not None:
+        number = mine.revision
+    elif row.gold and not person.leads:
+        return machine_revision(session, row.id)
+    return revision_row(session, row.id, number) or machine_revision(session, row.id)
+
+
+def task_for(session: Session, person: Person, row: SampleRow, now: datetime) -> Task:
+    """The sample as this person sees it; to an annotator a gold item looks like any other."""
+    machine = machine_revision(session, row.id)
+    mine = latest_of(session, person, row.id)
+    holds = row.lease_account_id == person.id and row.lease_until is not None and row.lease_until > now
+    return Task(
+        id=row.id,
+        sample_id=row.sample_id,
+        sha256=row.sha256,
+        size=Size(row.width, row.height),
+        source=row.source,
+        generator=row.generator,
+        split=cast("Split | None", row.split),
+        state=State.OPEN if row.gold and not person.leads else State(row.state),
+        version=row.version,
+        before=content_of(machine),
+        content=content_of(shown_revision(session, person, row)),
+        annotation=row.annotation,
+        lease_until=row.lease_until if holds else None,
+        mine=None if mine is None else Action(mine.action),
+        gold=row.gold and person.leads,
+    )
+
+
+def revisions_of(session: Session, sample: int) -> tuple[Revision, ...]:
+    query = (
+        select(RevisionRow, AccountRow.name)
+        .outerjoin(AccountRow, RevisionRow.account_id == AccountRow.id)
+        .where(RevisionRow.sample_id == sample)
+        .order_by(RevisionRow.number)
+    )
+    return tuple(_revision(row, name) for row, name in session.execute(query))
+
+
+def history_of(session: Session, person: Person, row: SampleRow) -> tuple[Entry, ...]:
+    """Who did what when, newest first: machine revisions and decisions.
+
+    An annotator sees no other person's decisions while the sample still wants reviews, nor on a gold item: they are
+    to judge for themselves.
+    """
+    revisions = {revision.number: revision for revision in revisions_of(session, row.id)}
+    machine = machine_revision(session, row.id)
+    alone = not person.leads and (row.gold or row.state == State.OPEN)
+    entries = [
+        Entry(r.at, None, f"{r.origin}: {_boxes(len(r.content.regions))}", r.number)
+        for r in revisions.values()
+        if r.origin is not Origin.ANNOTATOR
+    ]
+    for decision in decisions_of(session, row.id):
+        if alone and decision.person != person.name:
+            continue
+        changed = _difference(content_of(machine), revisions[decision.revision].content)
+        what = {Action.FIX: f"fix: {changed}", Action.REJECT: f"reject: {decision.reason}"}
+        entries.append(
+            Entry(
+                decision.at, decision.person, what.get(decision.action, decision.action.value), decision.revision,
+                decision.seconds, decision.undone,
+            )
+        )  # fmt: skip
+    return tuple(sorted(entries, key=lambda entry: entry.at, reverse=True))
+
+
+def exported(session: Session, query: Select[SampleRow]) -> Iterator[Exported]:
+    """The query's samples with their contents and decisions, in three queries however many there are."""
+    rows = session.scalars(query).all()
+    ids = [row.id for row in rows]
+    decisions = _by_sample(session, ids)
+    machine: dict[int, Revision] = {}
+    current: dict[int, Revision] = {}
+    wanted = {row.id: row.current for row in rows}
+    revisions = (
+        select(RevisionRow, AccountRow.name)
+        .outerjoin(AccountRow, RevisionRow.account_id == AccountRow.id)
+        .where(RevisionRow.sample_id.in_(ids))
+        .order_by(RevisionRow.sample_id, RevisionRow.number)
+    )
+    for made, name in session.execute(revisions):
+        if made.origin != Origin.ANNOTATOR:
+            machine[made.sample_id] = _revision(made, name)
+        if made.number == wanted[made.sample_id]:
+            current[made.sample_id] = _revision(made, name)
+    for row in rows:
+        yield Exported(
+            row.sample_id, row.sha256, row.suffix, Size(row.width, row.height), row.source, row.generator,
+            cast("Split | None", row.split), row.annotation, State(row.state), row.gold, machine[row.id].content,
+            current[row.id], decisions.get(row.id, ()),
+        )  # fmt: skip
+
+
+def count_decisions(session: Session, person: Person | None, since: datetime) -> int:
+    """Votes since a moment, of one person or of all; those taken back do not count."""
+    undone = select(DecisionRow.undoes).where(DecisionRow.undoes.is_not(None))
+    query = select(func.count()).where(DecisionRow.at >= since, DecisionRow.action.in_(VOTES))
+    query = query.where(DecisionRow.id.not_in(undone))
+    if person is not None:
+        query = query.where(DecisionRow.account_id == person.id)
+    return session.scalar(query) or 0
+
+
+def _revision(row: RevisionRow, name: str | None) -> Revision:
+    return Revision(row.number, Origin(row.origin), content_of(row), name, row.at)
+
+
+def _by_sample(session: Session, samples: Sequence[int]) -> dict[int, tuple[Decision, ...]]:
+    query = (
+        select(DecisionRow, AccountRow.name)
+        .join(AccountRow, DecisionRow.account_id == AccountRow.id)
+        .where(DecisionRow.sample_id.in_(samples))
+        .order_by(DecisionRow.id)
+    )
+    found = session.execute(query).all()
+    undone = {row.undoes for row, _ in found}
+    groups: dict[int, list[Decision]] = defaultdict(list)
+    for row, name in found:
+        groups[row.sample_id].append(
+            Decision(
+                row.id, Action(row.action), name, row.at, row.revision, Reason(row.reason) if row.reason else None,
+                row.comment, row.seconds, row.undoes, row.id in undone,
+            )
+        )  # fmt: skip
+    return {sample: tuple(decisions) for sample, decisions in groups.items()}
+
+
+def _boxes(count: int) -> str:
+    return f"{count} box{'' if count == 1 else 'es'}"
+
+
+def _difference(before: Content, after: Content) -> str:
+    """What a fix changed, in a few words."""
+    old, new = set(before.regions), set(after.regions)
+    parts = []
+    if before.label is not after.label:
+        parts.append(f"label {after.label}")
+    if added := len(new - old):
+        parts.append(f"{_boxes(added)} changed or drawn")
+    if gone := len(before.regions) - len(after.regions):
+        parts.append(f"{abs(gone)} {'fewer' if gone > 0 else 'more'}")
+    if before.explanation != after.explanation:
+        parts.append("explanation")
+    return ", ".join(parts) or "nothing"

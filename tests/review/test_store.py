@@ -1,0 +1,462 @@
+"""The queue and what people decide, one rule at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine
+
+from lte_core.schema import Box, Region, Size, Verdict
+from review.incoming import Incoming
+from review.records import (
+    Action,
+    Conflict,
+    Content,
+    ContentError,
+    Filter,
+    Order,
+    Origin,
+    Person,
+    Reason,
+    Saved,
+    State,
+    Submission,
+    Task,
+    checked,
+)
+from review.store import NoSuchSample, NotAllowed, StoreConfig
+from tests.review.conftest import Desk, incoming, make_desk, sample
+
+HAND = Region(Box(10, 20, 60, 80), "hand")
+_tokens = iter(range(10**9))
+
+
+def submission(task: Task, action: Action = Action.ACCEPT, content: Content | None = None) -> Submission:
+    reason = Reason.OTHER if action is Action.REJECT else None
+    return Submission(task.id, task.version, action, f"token-{next(_tokens)}", content, reason, seconds=3.5)
+
+
+def moved(task: Task, by: float = 5) -> Content:
+    box = Box(*(v + by for v in task.content.regions[0].box.xyxy))
+    return replace(task.content, regions=(Region(box, "hand"),))
+
+
+def taken(work: Desk, person: Person, wanted: Filter = Filter(), order: Order = Order.HARDEST) -> Task:  # noqa: B008
+    task = work.store.next(person, wanted, order)
+    assert task is not None
+    return task
+
+
+def decided(work: Desk, person: Person, action: Action = Action.ACCEPT, task: Task | None = None) -> Saved:
+    task = task or taken(work, person)
+    content = moved(task) if action is Action.FIX else None
+    saved = work.store.decide(person, submission(task, action, content))
+    assert isinstance(saved, Saved)
+    return saved
+
+
+# -- samples go in
+
+
+def test_a_sample_is_added_once(work: Desk) -> None:
+    assert (work.store.add(incoming(5)).new, work.store.add(incoming(7)).known) == (5, 5)
+    assert work.store.counts().by_state == {State.OPEN: 7}
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        pytest.param(Order.HARDEST, ["sample-00002", "sample-00000", "sample-00001"], id="hardest"),
+        pytest.param(Order.OLDEST, ["sample-00000", "sample-00001", "sample-00002"], id="oldest"),
+    ],
+)
+def test_orders(work: Desk, order: Order, expected: list[str]) -> None:
+    figures = ({"similarity": 0.5, "min_iou": 0.6}, {"similarity": 0.9}, {"detector": {"p_generated": 0.1}})
+    work.store.add([Incoming(sample(i), ".jpg", figures[i]) for i in range(3)])
+    got = []
+    for _ in range(3):
+        got.append(taken(work, work.ana, order=order))
+        decided(work, work.ana, task=got[-1])
+    assert [task.sample_id for task in got] == expected
+    assert work.store.next(work.ana, order=order) is None
+
+
+def test_a_random_order_is_another_one_and_the_same_every_time(work: Desk) -> None:
+    work.store.add(incoming(30))
+    first = taken(work, work.ana, order=Order.RANDOM)
+    work.store.release(work.ana)
+    assert taken(work, work.ana, order=Order.RANDOM).id == first.id
+    upcoming = [work.store.upcoming(work.ana, Filter(), Order.RANDOM, first.id)]
+    assert upcoming[0] is not None
+    assert [first.id, upcoming[0].id] != [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        pytest.param(Filter(label=Verdict.REAL), "sample-00001", id="label"),
+        pytest.param(Filter(source="studio"), "sample-00002", id="source"),
+        pytest.param(Filter(generator="gpt-image-1", source="test"), "sample-00000", id="generator"),
+        pytest.param(Filter(split="test"), None, id="split"),
+    ],
+)
+def test_filters(work: Desk, wanted: Filter, expected: str | None) -> None:
+    work.store.add([Incoming(item, ".jpg", {}) for item in
+                    (sample(0), sample(1, Verdict.REAL), sample(2, source="studio"))])  # fmt: skip
+    task = work.store.next(work.ana, wanted)
+    assert (task and task.sample_id) == expected
+    assert work.store.counts(wanted).total == (0 if expected is None else 1)
+
+
+# -- leases
+
+
+def test_no_two_people_get_the_same_sample(work: Desk) -> None:
+    work.store.add(incoming(2))
+    assert taken(work, work.ana).id != taken(work, work.bo).id
+    assert work.store.next(work.lead) is None
+
+
+def test_a_reload_gives_the_same_sample_again(work: Desk) -> None:
+    work.store.add(incoming(3))
+    assert taken(work, work.ana).id == taken(work, work.ana).id
+
+
+def test_a_lease_ends_and_can_be_renewed(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    work.clock.forward(400)
+    assert work.store.renew(work.ana, task.id) is not None
+    work.clock.forward(400)
+    assert work.store.next(work.bo) is None
+    work.clock.forward(300)
+    assert taken(work, work.bo).id == task.id
+    assert work.store.renew(work.ana, task.id) is None
+
+
+def test_signing_out_gives_everything_back(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    work.store.release(work.ana)
+    assert taken(work, work.bo).id == task.id
+
+
+def test_a_sample_that_another_person_holds_can_be_looked_at(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    assert work.store.open(work.bo, task.id).lease_until is None
+    with pytest.raises(NoSuchSample, match="no sample number 99"):
+        work.store.open(work.bo, 99)
+
+
+def test_a_skipped_sample_comes_back_last(work: Desk) -> None:
+    work.store.add(incoming(3))
+    first, second = taken(work, work.ana), None
+    decided(work, work.ana, Action.SKIP, first)
+    second = taken(work, work.ana)
+    decided(work, work.ana, Action.SKIP, second)
+    decided(work, work.ana)
+    assert taken(work, work.ana).id == first.id
+    assert taken(work, work.bo).id == second.id
+    assert work.store.counts().by_state[State.OPEN] == 2
+
+
+# -- decisions
+
+
+@pytest.mark.parametrize(
+    ("action", "state"),
+    [
+        (Action.ACCEPT, State.ACCEPTED), (Action.FIX, State.FIXED), (Action.REJECT, State.REJECTED),
+        (Action.SKIP, State.OPEN),
+    ],
+)  # fmt: skip
+def test_a_decision_settles_a_sample(work: Desk, action: Action, state: State) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    assert decided(work, work.ana, action, task).state is state
+    row = next(work.store.rows())
+    assert (row.state, row.current.number) == (state, 2 if action is Action.FIX else 1)
+    assert row.current.person == ("ana" if action is Action.FIX else None)
+    assert [(d.action, d.seconds, d.undone) for d in row.decisions] == [(action, 3.5, False)]
+
+
+def test_a_fix_that_changes_nothing_is_an_accept(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    saved = work.store.decide(work.ana, submission(task, Action.FIX, task.content))
+    assert isinstance(saved, Saved)
+    assert saved.state is State.ACCEPTED
+    assert len(work.store.revisions(task.id)) == 1
+
+
+def test_the_same_submission_twice_counts_once(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    sent = submission(task, Action.FIX, moved(task))
+    assert work.store.decide(work.ana, sent) == work.store.decide(work.ana, sent)
+    assert len(work.store.decisions(task.id)) == 1
+    with pytest.raises(ContentError, match="used before"):
+        work.store.decide(work.bo, sent)
+
+
+def test_a_rejection_needs_a_reason(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    with pytest.raises(ContentError, match="Choose a reason"):
+        work.store.decide(work.ana, replace(submission(task, Action.REJECT), reason=None))
+    assert work.store.decisions(task.id) == ()
+
+
+SIZE = Size(200, 100)
+GOOD = Content(Verdict.REAL, "A hand.", (HAND,))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param(replace(GOOD, explanation=" \n"), "explanation is empty", id="no explanation"),
+        pytest.param(replace(GOOD, explanation="x" * 4001), "4001 characters; at most 4000", id="endless"),
+        pytest.param(replace(GOOD, regions=(Region(HAND.box, " "),)), "Box 1 has no label", id="no label"),
+        pytest.param(replace(GOOD, regions=(HAND, Region(HAND.box, "x" * 81))), "label of box 2 has 81", id="label"),
+        pytest.param(replace(GOOD, regions=(HAND,) * 33), "33 boxes; at most 32", id="too many"),
+        pytest.param(replace(GOOD, regions=(Region(Box(10, 10, 13.9, 50), "a"),)), "under 4 px", id="too small"),
+        pytest.param(replace(GOOD, regions=(Region(Box(190, 10, 200.5, 50), "a"),)), "outside the picture", id="out"),
+        pytest.param(replace(GOOD, regions=(Region(Box(-1, 10, 20, 50), "a"),)), "outside the picture", id="left"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_with_the_reason(work: Desk, content: Content, says: str) -> None:
+    with pytest.raises(ContentError, match=says):
+        checked(content, SIZE)
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    with pytest.raises(ContentError, match=says):
+        work.store.decide(work.ana, submission(task, Action.FIX, content))
+    assert len(work.store.revisions(task.id)) == 1
+
+
+def test_coming_back_shows_the_own_fix_and_a_new_decision_replaces_it(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    fixed = moved(task)
+    decided(work, work.ana, Action.FIX, task)
+    again = work.store.open(work.ana, task.id)
+    assert (again.content, again.before, again.mine) == (fixed, task.content, Action.FIX)
+    assert decided(work, work.ana, Action.ACCEPT, again).state is State.FIXED
+    again = work.store.open(work.ana, task.id)
+    assert decided(work, work.ana, Action.REJECT, again).state is State.REJECTED
+    assert len(work.store.revisions(task.id)) == 2
+
+
+# -- undo
+
+
+def test_undo_goes_back_over_samples_and_gives_them_again(work: Desk) -> None:
+    work.store.add(incoming(3))
+    ids = [taken(work, work.ana).id]
+    decided(work, work.ana, Action.FIX)
+    ids.append(taken(work, work.ana).id)
+    decided(work, work.ana, Action.REJECT)
+    for expected in reversed(ids):
+        task = work.store.undo(work.ana)
+        assert task is not None
+        assert (task.id, task.state, task.mine) == (expected, State.OPEN, None)
+        assert task.content == task.before
+    assert work.store.undo(work.ana) is None
+    assert work.store.undo(work.bo) is None
+    assert work.store.counts().by_state == {State.OPEN: 3}
+    assert len(work.store.decisions(ids[0])) == 2
+
+
+def test_undo_of_a_second_thought_brings_the_first_back(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    decided(work, work.ana, Action.FIX, task)
+    decided(work, work.ana, Action.REJECT, work.store.open(work.ana, task.id))
+    again = work.store.undo(work.ana)
+    assert again is not None
+    assert (again.state, again.mine, again.content) == (State.FIXED, Action.FIX, moved(task))
+
+
+# -- conflicts
+
+
+def test_a_lapsed_lease_alone_loses_nothing(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    work.clock.forward(10_000)
+    assert isinstance(work.store.decide(work.ana, submission(task)), Saved)
+
+
+def test_a_stale_submission_shows_both_and_can_overrule(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    work.clock.forward(700)
+    decided(work, work.bo, Action.REJECT, taken(work, work.bo))
+    mine = submission(task, Action.FIX, moved(task))
+    conflict = work.store.decide(work.ana, mine)
+    assert isinstance(conflict, Conflict)
+    assert (conflict.by, conflict.theirs.state, conflict.why) == (
+        "bo", State.REJECTED, "bo decided this sample meanwhile.")  # fmt: skip
+    assert len(work.store.decisions(task.id)) == 1
+    again = replace(mine, version=conflict.theirs.version, overrule=True)
+    saved = work.store.decide(work.ana, again)
+    assert isinstance(saved, Saved)
+    assert saved.state is State.FIXED
+
+
+def test_a_sample_that_somebody_else_holds_is_a_conflict(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    work.clock.forward(700)
+    taken(work, work.bo)
+    mine = submission(task)
+    conflict = work.store.decide(work.ana, mine)
+    assert isinstance(conflict, Conflict)
+    assert conflict.why == "bo has this sample now."
+    assert isinstance(work.store.decide(work.ana, replace(mine, overrule=True)), Saved)
+
+
+# -- double review and disputes
+
+
+@pytest.fixture
+def twice(engine: Engine) -> Desk:
+    work = make_desk(engine, StoreConfig(double_share=1, gold_share=0))
+    work.store.add(incoming(1))
+    return work
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "state"),
+    [
+        (Action.ACCEPT, Action.ACCEPT, State.ACCEPTED),
+        (Action.FIX, Action.ACCEPT, State.FIXED),
+        (Action.REJECT, Action.REJECT, State.REJECTED),
+        (Action.ACCEPT, Action.REJECT, State.DISPUTED),
+    ],
+)
+def test_two_reviews(twice: Desk, first: Action, second: Action, state: State) -> None:
+    assert decided(twice, twice.ana, first).state is State.OPEN
+    assert twice.store.next(twice.ana) is None
+    task = taken(twice, twice.bo)
+    assert task.content == task.before  # of ana's word bo sees nothing
+    assert [entry.person for entry in twice.store.history(twice.bo, task.id)] == [None]
+    assert decided(twice, twice.bo, second, task).state is state
+
+
+def test_the_second_review_is_no_conflict_when_the_first_came_between(twice: Desk) -> None:
+    task = taken(twice, twice.ana)
+    twice.clock.forward(700)
+    decided(twice, twice.bo)
+    assert isinstance(twice.store.decide(twice.ana, submission(task)), Saved)
+
+
+def test_a_different_label_is_a_dispute_that_a_lead_settles(twice: Desk) -> None:
+    decided(twice, twice.ana)
+    task = taken(twice, twice.bo)
+    disputed = replace(task.content, label=Verdict.REAL)
+    saved = twice.store.decide(twice.bo, submission(task, Action.FIX, disputed))
+    assert isinstance(saved, Saved)
+    assert saved.state is State.DISPUTED
+    assert twice.store.next(twice.lead) is None
+    task = taken(twice, twice.lead, Filter(state=State.DISPUTED))
+    saved = twice.store.decide(twice.lead, submission(task, Action.FIX, disputed))
+    assert isinstance(saved, Saved)
+    assert (saved.state, next(twice.store.rows()).current.content.label) == (State.FIXED, Verdict.REAL)
+
+
+# -- gold
+
+
+def test_gold_items_are_hidden_answered_once_and_change_nothing(engine: Engine) -> None:
+    work = make_desk(engine, StoreConfig(double_share=0, gold_share=0.5))
+    work.store.add(incoming(6))
+    gold = taken(work, work.lead)
+    decided(work, work.lead, Action.FIX, gold)
+    with pytest.raises(NotAllowed, match="Only a lead"):
+        work.store.mark_gold(work.ana, gold.id, True)
+    work.store.mark_gold(work.lead, gold.id, True)
+    seen = []
+    while task := work.store.next(work.ana):
+        seen.append(task)
+        assert (task.gold, task.state, task.content) == (False, State.OPEN, task.before)
+        decided(work, work.ana, Action.REJECT, task)
+    assert sorted(task.id for task in seen) == [1, 2, 3, 4, 5, 6]
+    row = next(row for row in work.store.rows() if row.gold)
+    assert (row.state, row.current.content) == (State.FIXED, moved(gold))
+    assert [(d.person, d.action) for d in row.decisions] == [("lea", Action.FIX), ("ana", Action.REJECT)]
+    assert work.store.rebuild() == 0
+
+
+def test_only_a_decided_sample_can_be_gold(work: Desk) -> None:
+    work.store.add(incoming(1))
+    with pytest.raises(NotAllowed, match="Decide this one first"):
+        work.store.mark_gold(work.lead, 1, True)
+
+
+# -- looking back
+
+
+def test_walking_over_the_own_decisions(work: Desk) -> None:
+    work.store.add(incoming(3))
+    ids = []
+    for _ in range(3):
+        ids.append(taken(work, work.ana).id)
+        decided(work, work.ana)
+    walk = []
+    at = work.store.previous(work.ana)
+    while at is not None:
+        walk.append(at.id)
+        at = work.store.previous(work.ana, at.id)
+    assert walk == ids[::-1]
+    after = work.store.following(work.ana, ids[0])
+    assert after is not None
+    assert after.id == ids[1]
+    assert work.store.following(work.ana, ids[2]) is None
+    assert work.store.previous(work.bo) is None
+
+
+def test_history_tells_who_changed_what(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    work.clock.forward(5)
+    decided(work, work.ana, Action.FIX, task)
+    work.clock.forward(5)
+    work.store.undo(work.ana)
+    said = [(e.person, e.what, e.revision, e.undone) for e in work.store.history(work.ana, task.id)]
+    assert said == [
+        ("ana", "undo", 2, False),
+        ("ana", "fix: 1 box changed or drawn", 2, True),
+        (None, "purified: 1 box", 1, False),
+    ]  # fmt: skip
+
+
+def test_counts_are_of_today_and_the_last_hour(work: Desk) -> None:
+    work.store.add(incoming(4))
+    decided(work, work.ana)
+    work.clock.forward(3700)
+    decided(work, work.ana, Action.FIX)
+    decided(work, work.bo, Action.SKIP)
+    work.store.undo(work.bo)
+    counts = work.store.counts()
+    assert (counts.total, counts.done, counts.today, counts.last_hour) == (4, 2, 2, 1)
+    assert work.store.counts(person=work.bo).today == 0
+    assert work.store.counts(Filter(mine=True), work.ana).total == 2
+    work.clock.forward(24 * 3600)
+    assert work.store.counts().today == 0
+
+
+def test_rows_come_page_by_page_in_the_order_of_their_ids(work: Desk) -> None:
+    work.store.add(incoming(7)[::-1])
+    assert [row.sample_id for row in work.store.rows(batch=3)] == [f"sample-{i:05d}" for i in range(7)]
+    assert [row.proposed.regions for row in work.store.rows(Filter(label=Verdict.REAL))] == []
+
+
+def test_a_detection_is_a_sample_too(work: Desk) -> None:
+    work.store.add([Incoming(sample(1), ".png", {}, Origin.DETECTION)])
+    assert work.store.image_of(f"{1:064x}") == ".png"
+    assert work.store.image_of("0" * 64) is None
+    assert work.store.revisions(1)[0].origin is Origin.DETECTION
+    assert work.store.choices().generators == ("gpt-image-1",)
