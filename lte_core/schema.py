@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Split = Literal["train", "val", "test"]
 
@@ -160,10 +160,21 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """What a person decided about a sample: "accept" or "fix", who, when (ISO 8601, UTC) and on which revision."""
+
+    decision: Literal["accept", "fix"]
+    annotator: str
+    at: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class TraceSample:
     """One TRACE record `(I, y, E, B)`: image, label, explanation, regions (schema `trace/1`).
 
-    `image` is a path relative to the manifest that lists the sample.
+    `image` is a path relative to the manifest that lists the sample. `annotation` is what the pipeline notes about how
+    the sample came to be (models, figures, dropped boxes), `review` what a person decided.
     """
 
     id: str
@@ -177,6 +188,8 @@ class TraceSample:
     source: str
     generator: str | None = None
     split: Split | None = None
+    annotation: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    review: Review | None = None
 
     def __post_init__(self) -> None:
         if not self.id or not self.image:

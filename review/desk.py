@@ -19,7 +19,8 @@ from review.tables import AccountRow, DecisionRow, RevisionRow, SampleRow
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A sample with all that an export, an audit or a table of progress needs. `decisions` leaves out none."""
+    """A sample with all that an export, an audit or a table of progress needs. `decisions` leaves out none, and
+    `contents` has every revision's by its number."""
 
     sample_id: str
     sha256: str
@@ -33,6 +34,7 @@ class Exported:
     gold: bool
     proposed: Content
     current: Revision
+    contents: Mapping[int, Content]
     decisions: tuple[Decision, ...]
 
 
@@ -175,6 +177,7 @@ def exported(session: Session, query: Select[SampleRow]) -> Iterator[Exported]:
     decisions = _by_sample(session, ids)
     machine: dict[int, Revision] = {}
     current: dict[int, Revision] = {}
+    contents: dict[int, dict[int, Content]] = defaultdict(dict)
     wanted = {row.id: row.current for row in rows}
     revisions = (
         select(RevisionRow, AccountRow.name)
@@ -183,15 +186,17 @@ def exported(session: Session, query: Select[SampleRow]) -> Iterator[Exported]:
         .order_by(RevisionRow.sample_id, RevisionRow.number)
     )
     for made, name in session.execute(revisions):
-        if made.origin != Origin.ANNOTATOR:
-            machine[made.sample_id] = _revision(made, name)
+        revision = _revision(made, name)
+        contents[made.sample_id][made.number] = revision.content
+        if revision.origin is not Origin.ANNOTATOR:
+            machine[made.sample_id] = revision
         if made.number == wanted[made.sample_id]:
-            current[made.sample_id] = _revision(made, name)
+            current[made.sample_id] = revision
     for row in rows:
         yield Exported(
             row.sample_id, row.sha256, row.suffix, Size(row.width, row.height), row.source, row.generator,
             cast("Split | None", row.split), row.annotation, State(row.state), row.gold, machine[row.id].content,
-            current[row.id], decisions.get(row.id, ()),
+            current[row.id], contents[row.id], decisions.get(row.id, ()),
         )  # fmt: skip
 
 
@@ -223,7 +228,7 @@ def _by_sample(session: Session, samples: Sequence[int]) -> dict[int, tuple[Deci
         groups[row.sample_id].append(
             Decision(
                 row.id, Action(row.action), name, row.at, row.revision, Reason(row.reason) if row.reason else None,
-                row.comment, row.seconds, row.undoes, row.id in undone,
+                row.comment, row.seconds, row.undoes, row.id in undone, row.on_gold,
             )
         )  # fmt: skip
     return {sample: tuple(decisions) for sample, decisions in groups.items()}

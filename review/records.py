@@ -155,7 +155,8 @@ class Revision:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One action of a person. `revision` is the number of the revision that it accepts or made; `undoes` the id of the
-    decision that an UNDO takes back; `undone` is True for one that was taken back."""
+    decision that an UNDO takes back; `undone` is True for one that was taken back. An answer to a gold item (`on_gold`)
+    says nothing about the sample."""
 
     id: int
     action: Action
@@ -167,6 +168,7 @@ class Decision:
     seconds: float = 0.0
     undoes: int | None = None
     undone: bool = False
+    on_gold: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lte_core.images import ImageError, ImageLimits, crop, read_image, to_data_url
+from lte_core.images import ImageError, ImageLimits, crop, measure_image, read_image, to_data_url
 from lte_core.schema import Box, ImageInfo
 from tests.pictures import (
     DECODED,
@@ -43,6 +43,8 @@ def test_pictures_are_decoded_right(data: bytes, format: str, expected: Sequence
     assert far_apart(quarters_of(image.pixels), expected) <= 10
     assert image.data == data
     assert image.sha256 == hashlib.sha256(data).hexdigest()
+    measured = measure_image(data)
+    assert (measured.sha256, measured.format, measured.size) == (image.sha256, format, (64, 48))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -74,8 +76,9 @@ def test_rotated_pictures_stand_upright(format: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     options: dict[str, Any] = {"JPEG": {"quality": 95}, "MPO": {"quality": 95}, "AVIF": {"speed": 10}}.get(format, {})
-    image = read_image(encode(stored, format, exif=exif.tobytes(), **options))
-    assert image.pixels.size == (64, 48)
+    data = encode(stored, format, exif=exif.tobytes(), **options)
+    image = read_image(data)
+    assert image.pixels.size == measure_image(data).size == (64, 48)
     assert far_apart(quarters_of(image.pixels), QUARTERS) <= 16
 
 

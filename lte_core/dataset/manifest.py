@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
-from lte_core.schema import Box, Region, Split, TraceSample, Verdict
+from lte_core.schema import Box, Region, Review, Split, TraceSample, Verdict
 
 SCHEMA = "trace/1"
 
@@ -25,6 +26,13 @@ class ManifestLine(NamedTuple):
 
     number: int
     sample: TraceSample
+
+
+class BadLine(NamedTuple):
+    """A line that is no sample: its number, from 1, and why."""
+
+    number: int
+    problem: str
 
 
 def split_of(sha256: str, val: float = 0.05, test: float = 0.05) -> Split:
@@ -51,6 +59,10 @@ def to_line(sample: TraceSample) -> str:
         "explanation": sample.explanation,
         "regions": [{"bbox": list(r.box.xyxy), "label": r.label} for r in sample.regions],
     }
+    if sample.annotation:
+        record["annotation"] = dict(sample.annotation)
+    if sample.review:
+        record["review"] = asdict(sample.review)
     return json.dumps(record, ensure_ascii=False)
 
 
@@ -77,6 +89,8 @@ def from_line(line: str) -> TraceSample:
             source=_text(record, "source"),
             generator=_optional(record, "generator"),
             split=_split(record),
+            annotation=_annotation(record),
+            review=_review(record),
         )
     except ManifestError:
         raise
@@ -89,14 +103,24 @@ def read_manifest(path: Path) -> Iterator[ManifestLine]:
 
     Raises ManifestError at the first bad line.
     """
-    with path.open(encoding="utf-8") as lines:
+    for line in read_lines(path):
+        if isinstance(line, BadLine):
+            raise ManifestError(f"{path}, line {line.number}: {line.problem}")
+        yield line
+
+
+def read_lines(path: Path) -> Iterator[ManifestLine | BadLine]:
+    """Like `read_manifest`, but a bad line is told and the rest goes on."""
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                yield ManifestLine(number, from_line(line))
+                yield ManifestLine(number, from_line(line.decode("utf-8")))
+            except UnicodeDecodeError as error:
+                yield BadLine(number, f"expected UTF-8 text ({error.reason} at byte {error.start})")
             except ManifestError as error:
-                raise ManifestError(f"{path}, line {number}: {error}") from error
+                yield BadLine(number, str(error))
 
 
 def write_manifest(path: Path, samples: Iterable[TraceSample]) -> None:
@@ -138,6 +162,26 @@ def _split(record: Mapping[str, Any]) -> Split | None:
     if value is None:
         return None
     raise ManifestError(f'expected "train", "val", "test" or null at "split", got {value!r}')
+
+
+def _annotation(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    value = record.get("annotation")
+    if value is not None and not isinstance(value, dict):
+        raise ManifestError(f'expected an object at "annotation", got {value!r}')
+    return value or {}
+
+
+def _review(record: Mapping[str, Any]) -> Review | None:
+    match record.get("review"):
+        case None:
+            return None
+        case {"decision": "accept" | "fix" as decision, "annotator": str(who), "at": str(at), "revision": int(number)}:
+            return Review(decision, who, at, number)
+        case other:
+            raise ManifestError(
+                'expected {"decision": "accept" or "fix", "annotator": "…", "at": "…", "revision": 1} at "review", '
+                f"got {other!r}"
+            )
 
 
 def _region(value: Any) -> Region:

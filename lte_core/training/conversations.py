@@ -19,7 +19,7 @@ from PIL import Image
 from lte_core.boxes import clip, rescale
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.examine import CropConfig, cut_crops, plan_crops
-from lte_core.schema import Box, Region, Size, TraceSample
+from lte_core.schema import Box, Crop, Region, Size, TraceSample
 from lte_core.vlm.frames import QWEN2_5, Convention
 
 _REFERENCE = re.compile(r"\[(\d+)\]\s*([^\[\]]+?)\s*(?:;|$)")
@@ -72,18 +72,45 @@ def evidence(sample: TraceSample) -> list[Shown]:
     return [Shown(region, clauses.get(number)) for number, region in enumerate(sample.regions, 1)]
 
 
-def locate_turn(
-    sample: TraceSample, image: Image.Image, checkpoint: Checkpoint, convention: Convention = QWEN2_5
-) -> Turn:
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A turn without its pictures: what is asked, what should be answered, and which crops go with it."""
+
+    prompt: str
+    completion: str
+    crops: tuple[Crop, ...] = ()
+
+
+def locate_words(sample: TraceSample, checkpoint: Checkpoint, convention: Convention = QWEN2_5) -> Words:
     """Query 1. Boxes are stated in the frame of the view that the model is shown."""
-    view = checkpoint.views.show(image, factor=convention.factor)
-    frame = convention.frame_wh(Size(*view.size))
+    shown_wh = checkpoint.views.size(Size(sample.width, sample.height), factor=convention.factor)
+    frame = convention.frame_wh(shown_wh)
     boxes = ",".join(_box_json(region, sample, frame, checkpoint.coordinate_step) for region in sample.regions)
     reply = (
         f"<explanation>{_plain(sample.explanation)}</explanation>"
         f"<boxes>[{boxes}]</boxes><verdict>{sample.label}</verdict>"
     )
-    return Turn((view,), checkpoint.prompts.locate_prompt(), reply)
+    return Words(checkpoint.prompts.locate_prompt(), reply)
+
+
+def examine_words(sample: TraceSample, shown: Sequence[Shown], checkpoint: Checkpoint) -> Words:
+    """Query 2, with these areas as crops. The first verdict is never told: in training it would be the label."""
+    config = CropConfig() if checkpoint.crop_pad is None else CropConfig(pad=checkpoint.crop_pad)
+    crops = plan_crops([item.region for item in shown], Size(sample.width, sample.height), config)
+    clauses = [shown[crop.regions[0]].clause for crop in crops]
+    told = sample.explanation
+    if clauses and None not in clauses:
+        told = "; ".join(f"[{number}] {clause}" for number, clause in enumerate(clauses, 1))
+    reply = f"<explanation>{_plain(told)}</explanation><verdict>{sample.label}</verdict>"
+    return Words(checkpoint.prompts.examine_prompt([crop.label for crop in crops]), reply, crops)
+
+
+def locate_turn(
+    sample: TraceSample, image: Image.Image, checkpoint: Checkpoint, convention: Convention = QWEN2_5
+) -> Turn:
+    """Query 1 with its picture."""
+    words = locate_words(sample, checkpoint, convention)
+    return Turn((checkpoint.views.show(image, factor=convention.factor),), words.prompt, words.completion)
 
 
 def examine_turn(
@@ -93,18 +120,11 @@ def examine_turn(
     checkpoint: Checkpoint,
     convention: Convention = QWEN2_5,
 ) -> Turn:
-    """Query 2, with these areas as crops. The first verdict is never told: in training it would be the label."""
-    size = Size(*image.size)
-    config = CropConfig() if checkpoint.crop_pad is None else CropConfig(pad=checkpoint.crop_pad)
-    crops = plan_crops([item.region for item in shown], size, config)
-    views = [checkpoint.views.show(c, crop=True, factor=convention.factor) for c in cut_crops(image, crops)]
-    clauses = [shown[crop.regions[0]].clause for crop in crops]
-    told = sample.explanation
-    if clauses and None not in clauses:
-        told = "; ".join(f"[{number}] {clause}" for number, clause in enumerate(clauses, 1))
-    reply = f"<explanation>{_plain(told)}</explanation><verdict>{sample.label}</verdict>"
-    prompt = checkpoint.prompts.examine_prompt([crop.label for crop in crops])
-    return Turn((checkpoint.views.show(image, factor=convention.factor), *views), prompt, reply)
+    """Query 2 with the picture and these areas enlarged."""
+    words = examine_words(sample, shown, checkpoint)
+    factor = convention.factor
+    views = [checkpoint.views.show(c, crop=True, factor=factor) for c in cut_crops(image, words.crops)]
+    return Turn((checkpoint.views.show(image, factor=factor), *views), words.prompt, words.completion)
 
 
 def choose_shown(

@@ -8,7 +8,6 @@ Each step is skipped when its result is there, so an interrupted run goes on. Me
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -18,6 +17,7 @@ from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
 from lte_core.dataset.synth.words import NOTHING
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.prompts import Prompts
+from lte_core.runs import commit
 from lte_core.schema import Size
 from lte_core.training import nano
 from lte_core.training.pretrain import PretrainConfig, Pretraining
@@ -82,10 +82,3 @@ def build(out: Path, photos: Path | None, recipe: Recipe, report: Callable[[str]
 def progress_line(progress: PretrainProgress) -> str:
     means = " ".join(f"{name} {value:.3f}" for name, value in progress.means.items())
     return f"{progress.stage} {progress.seen}/{progress.of} at {progress.rate:.1f}/s  {means}"
-
-
-def commit() -> str | None:
-    """The commit of the code that runs, or None outside a checkout."""
-    here = Path(__file__).parent
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lte_core.dataset.manifest import ManifestError, from_line, read_manifest, split_of, to_line, write_manifest
-from lte_core.schema import Box, Region, Split, TraceSample, Verdict
+from lte_core.dataset.manifest import (
+    BadLine,
+    ManifestError,
+    ManifestLine,
+    from_line,
+    read_lines,
+    read_manifest,
+    split_of,
+    to_line,
+    write_manifest,
+)
+from lte_core.schema import Box, Region, Review, Split, TraceSample, Verdict
 
 SAMPLE = TraceSample(
     id="s-1",
@@ -48,6 +58,8 @@ samples = st.builds(
     source=texts,
     generator=st.none() | texts,
     split=st.sampled_from([None, "train", "val", "test"]),
+    annotation=st.dictionaries(texts, st.integers() | texts | st.lists(texts), max_size=3),
+    review=st.none() | st.builds(Review, st.sampled_from(["accept", "fix"]), texts, texts, st.integers(1, 9)),
 )
 
 
@@ -84,7 +96,7 @@ def test_a_manifest_survives_its_file(tmp_path: Path) -> None:
 
 def test_blank_lines_and_unknown_keys_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "manifest.jsonl"
-    later = json.loads(to_line(SAMPLE)) | {"review": {"decision": "fix"}}
+    later = json.loads(to_line(SAMPLE)) | {"opinion": {"decision": "fix"}}
     path.write_text("\n" + json.dumps(later) + "\n\n", encoding="utf-8")
     assert [tuple(line) for line in read_manifest(path)] == [(2, SAMPLE)]
 
@@ -105,6 +117,8 @@ def _changed(**changes: object) -> str:
         pytest.param(_changed(width=True), 'whole number at "width"', id="width as bool"),
         pytest.param(_changed(width=0), "positive size", id="no width"),
         pytest.param(_changed(split="dev"), "got 'dev'", id="other split"),
+        pytest.param(_changed(annotation=[1]), 'object at "annotation"', id="annotation no object"),
+        pytest.param(_changed(review={"decision": "reject"}), 'at "review"', id="review incomplete"),
         pytest.param(_changed(regions={}), 'list at "regions"', id="regions not a list"),
         pytest.param(_changed(regions=[[1, 2, 3, 4]]), "bbox", id="bare box"),
         pytest.param(_changed(regions=[{"bbox": [1, 2, 3], "label": "x"}]), "four numbers", id="three numbers"),
@@ -123,6 +137,17 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
     with pytest.raises(ManifestError, match=r"manifest\.jsonl, line 2: ") as caught:
         next(reader)
     assert said in str(caught.value)
+
+
+def test_a_lenient_reader_tells_bad_lines_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(to_line(SAMPLE).encode() + b"\n\xff\xfe\n{}\n\n" + to_line(SAMPLE).encode() + b'\n{"schema')
+    read = list(read_lines(path))
+    assert [(line.number, isinstance(line, ManifestLine)) for line in read] == [
+        (1, True), (2, False), (3, False), (5, True), (6, False),
+    ]  # fmt: skip
+    assert isinstance(read[1], BadLine)
+    assert "UTF-8" in read[1].problem
 
 
 @pytest.mark.parametrize(

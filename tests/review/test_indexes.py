@@ -35,7 +35,6 @@ def test_the_next_sample_is_read_off_an_index(
         "SELECT id FROM samples WHERE sample_id = 'x'",
         "SELECT suffix FROM samples WHERE sha256 = 'x'",
         "SELECT id FROM samples WHERE lease_account_id = 1 AND lease_until > '2026'",
-        "SELECT id FROM samples WHERE gold IS 1 ORDER BY shuffle LIMIT 1",
         "SELECT * FROM revisions WHERE sample_id = 1 ORDER BY number DESC LIMIT 1",
         "SELECT * FROM decisions WHERE sample_id = 1 AND account_id = 1",
         "SELECT * FROM decisions WHERE token = 'x'",
@@ -49,6 +48,11 @@ def test_lookups_use_an_index(work: Desk, engine: Engine, query: str) -> None:
     assert re.search(r"SEARCH \w+ USING (COVERING )?INDEX", plan), plan
     assert "SCAN" not in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_gold_items_are_found_in_an_index_of_their_own(work: Desk, engine: Engine) -> None:
+    plan = explained(engine, "SELECT id FROM samples WHERE gold IS 1 ORDER BY shuffle LIMIT 1")
+    assert plan == "SCAN samples USING INDEX ix_samples_gold"  # which holds gold items alone
 
 
 def explained(engine: Engine, query: str) -> str:
