@@ -46,16 +46,17 @@ def test_make_targets_exist(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
-MODULES = sorted({c for c in COMMANDS if "python -m lte_core" in c})
+MODULES = sorted({c for c in COMMANDS if re.search(r"python -m (lte_core|review)\b", c)})
 
 
 @pytest.mark.parametrize("command", MODULES)
 def test_commands_exist_and_know_their_options(command: str) -> None:
     words = shlex.split(command)
-    words = words[words.index("-m") + 2 :]
-    names = [word for word in words if re.fullmatch(r"[a-z]+", word)][: 1 if words[0] == "detect" else 2]
+    module, *words = words[words.index("-m") + 1 :]
+    grouped = (module == "lte_core" and words[0] != "detect") or words[0] == "users"
+    names = words[: 2 if grouped else 1]
     run = subprocess.run(
-        [sys.executable, "-m", "lte_core", *names, "--help"],
+        [sys.executable, "-m", module, *names, "--help"],
         capture_output=True, text=True, cwd=ROOT, check=False, env={"COLUMNS": "300", "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
