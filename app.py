@@ -21,7 +21,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
@@ -35,8 +35,18 @@ from lte_core.images import ImageLimits
 from lte_core.inference.checkpoint import Checkpoint, CheckpointError
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import find, load_config, load_model
-from lte_core.settings import SettingsError, read_settings
+from lte_core.settings import Settings, SettingsError, read_settings
 from lte_core.vlm.base import VLM, VLMError
+from review.accounts import Accounts
+from review.database import DatabaseError, open_database
+from review.keys import KeysError, read_keys
+from review.media import Media
+from review.store import ReviewStore
+from review.tab import Review
+from review.tab import build_tab as build_review_tab
+from review.tab import head as review_head
+from review.web import person_of
+from review.web import routes as review_routes
 
 DEMO = Path(__file__).parent / "demo"
 ICON = (
@@ -59,10 +69,12 @@ def create_app(
     card: Path | None = None,
     framed_by: str = "'self'",
     most_waiting: int = MOST_WAITING,
+    review: Review | None = None,
 ) -> FastAPI:
     """The whole app around one model, ready to be served.
 
-    `card` is the model card's Markdown file, `framed_by` says who may show the app in a frame.
+    `card` is the model card's Markdown file, `framed_by` says who may show the app in a frame. Without `review` there
+    is no Review tab.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # With no origin allowed here, Gradio does not answer for itself, which would allow every origin.
@@ -70,15 +82,18 @@ def create_app(
     app.add_middleware(Guard, max_bytes=MOST_BYTES + 2**20, framed_by=framed_by)
     css, script = ((DEMO / name).read_text(encoding="utf-8") for name in ("style.css", "tab.js"))
     _add_pages(app, card, css)
-    page = build_page(LocateThenExamine(vlm, checkpoint), _about(vlm, checkpoint, card))
+    page = build_page(LocateThenExamine(vlm, checkpoint), _about(vlm, checkpoint, card), review)
+    if review:
+        app.include_router(review_routes(review.store, review.accounts, review.media))
     page.queue(max_size=most_waiting, api_open=False)
     gr.mount_gradio_app(
         app, page, path="/",
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
-        auth_dependency=lambda request: "",  # a visitor; None would lock the page
+        auth_dependency=lambda request: _name(request, review),
         max_file_size=MOST_BYTES, show_error=False, run_history=False, enable_monitoring=False,
         footer_links=["api"], theme=_theme(),
-        head=f'<link rel="icon" type="image/svg+xml" href="favicon.ico"><style>{css}</style><script>{script}</script>',
+        head=f'<link rel="icon" type="image/svg+xml" href="favicon.ico"><style>{css}</style><script>{script}</script>'
+        f"{review_head() if review else ''}",
     )  # fmt: skip
     # Mounting leaves this False, and Gradio then does not check which files a request names: anyone could
     # have this server's files copied to where they can be downloaded.
@@ -86,13 +101,26 @@ def create_app(
     return app
 
 
-def build_page(detector: LocateThenExamine, model: About) -> gr.Blocks:
+def _name(request: Request, review: Review | None) -> str:
+    """Who is signed in, or "" for a visitor: None would lock the page."""
+    person = person_of(request, review.accounts) if review else None
+    return person.name if person else ""
+
+
+def build_page(detector: LocateThenExamine, model: About, review: Review | None = None) -> gr.Blocks:
     """The page with its tabs."""
     with gr.Blocks(
         title="Locate-Then-Examine", analytics_enabled=False, delete_cache=(DELETE_EVERY_S, DELETE_OLDER_S)
     ) as page:
         gr.HTML(HEADER, apply_default_css=False, js_on_load=None, elem_classes="lte-html")
-        build_tab(detector, model, list_examples())
+        if review is None:
+            build_tab(detector, model, list_examples())
+            return page
+        with gr.Tabs(elem_id="lte-tabs"):
+            with gr.Tab("Detection", id="detection"):
+                build_tab(detector, model, list_examples())
+            with gr.Tab("Review", id="review"):
+                build_review_tab(review)
     return page
 
 
@@ -153,18 +181,34 @@ def main() -> None:
         space = "SPACE_ID" in os.environ  # Hugging Face reaches its Spaces from outside, and shows them in a frame
         host = "0.0.0.0" if space else settings.host
         listener = _listen(host, settings.port)
+        review = _review(settings)
         vlm, checkpoint = load_model(settings.model, load_config(settings))
-    except (SettingsError, CheckpointError, VLMError) as problem:
+    except (SettingsError, DatabaseError, KeysError, CheckpointError, VLMError) as problem:
         sys.exit(str(problem))
     except MemoryError:
         sys.exit(f"There is not enough memory for the model {settings.model}. Set LTE_MODEL to a smaller one.")
     with tempfile.TemporaryDirectory(prefix="lte-uploads-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
-        app = create_app(vlm, checkpoint, _card(settings.model, checkpoint), SPACE_FRAMES if space else "'self'")
+        framed_by = SPACE_FRAMES if space else "'self'"
+        app = create_app(vlm, checkpoint, _card(settings.model, checkpoint), framed_by, review=review)
         # Open pages keep a connection each: without a limit Ctrl-C would wait for them to be closed.
         server = Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1))
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+
+
+def _review(settings: Settings) -> Review:
+    """The review of these settings; a database without accounts gets a lead, whose password is shown this once."""
+    keys = read_keys(settings.keys)
+    engine = open_database(settings.database_url)
+    accounts = Accounts(engine)
+    if first := accounts.first_lead():
+        print(  # noqa: T201
+            f"The Review tab has a first account: name {first.name}, password {first.password}\n"
+            "It is shown this once. `python -m review users` makes others.",
+            flush=True,
+        )
+    return Review(ReviewStore(engine), accounts, Media(settings.data_dir / "images"), keys)
 
 
 def _card(model: str, checkpoint: Checkpoint) -> Path | None:

@@ -1,0 +1,328 @@
+// The reviewer's desk: draws what the server says (tab.py, view.py), and sends what its person wants. Boxes are the
+// editor's (editor.js). Every text from outside becomes a text node; a draft of unsaved edits lies in localStorage.
+(() => {
+  const RENEW_MS = 120_000;
+
+  // h("div.card", {title: "…"}, child, …)
+  function h(tag, attributes = {}, ...children) {
+    const [name, ...classes] = tag.split("."), node = document.createElement(name);
+    if (classes.length) node.className = classes.join(" ");
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else if (value === true) node.setAttribute(key, "");
+      else if (value !== false && value != null) node.setAttribute(key, value);
+    }
+    node.append(...children.filter((child) => child != null && child !== false));
+    return node;
+  }
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+  const typing = (e) => e.target.closest?.("input, textarea, select, [contenteditable]");
+  const token = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+  // Words that were taken out or put in, by the longest common subsequence.
+  function difference(before, after) {
+    const a = before.split(/\s+/).filter(Boolean), b = after.split(/\s+/).filter(Boolean);
+    if (a.length * b.length > 400_000) return [["ins", after]];
+    const best = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+    for (let i = a.length - 1; i >= 0; i--) for (let j = b.length - 1; j >= 0; j--) best[i][j] = a[i] === b[j] ? best[i + 1][j + 1] + 1 : Math.max(best[i + 1][j], best[i][j + 1]);
+    const parts = [];
+    const add = (kind, word) => (parts.at(-1)?.[0] === kind ? (parts.at(-1)[1] += ` ${word}`) : parts.push([kind, word]));
+    let i = 0, j = 0;
+    while (i < a.length || j < b.length) {
+      if (i < a.length && j < b.length && a[i] === b[j]) { add("same", a[i++]); j++; }
+      else if (j < b.length && (i === a.length || best[i][j + 1] > best[i + 1][j])) add("ins", b[j++]);
+      else add("del", a[i++]);
+    }
+    return parts;
+  }
+
+  class Desk {
+    constructor(root, keys, send) {
+      Object.assign(this, { root, keys, send, serial: 0, wanted: {}, order: "hardest", task: null, busy: false });
+      this.live = h("p.rv-live", { role: "status", "aria-live": "polite" });
+      document.addEventListener("keydown", (e) => this.key(e));
+      setInterval(() => this.renew(), RENEW_MS);
+      setInterval(() => this.tick(), 1000);
+      addEventListener("beforeunload", () => this.keepDraft());
+      // Nobody who only looks at the other tab asks for a sample, or holds one.
+      const seen = new IntersectionObserver((entries) => {
+        if (!entries.some((entry) => entry.isIntersecting)) return;
+        seen.disconnect();
+        this.ask({ do: "next" });
+      });
+      root.replaceChildren(h("p.soft", {}, "…"));
+      seen.observe(root);
+    }
+
+    visible() { return this.root.offsetParent !== null; }
+    say(text) { this.live.textContent = text; }
+    ask(act) {
+      this.busy = act.do !== "renew";
+      this.serial += 1;
+      this.send({ filter: this.wanted, order: this.order, serial: this.serial, ...act });
+    }
+
+    // -- what the server says
+    answer(shown) {
+      if (!shown?.screen || shown.screen === "loading") return;
+      if (shown.screen === "renewed") return this.renewed(shown.held);
+      this.busy = false;
+      ({
+        "signed-out": () => this.drawSignIn(shown.notice),
+        notice: () => this.say(shown.notice),
+        history: () => this.drawHistory(shown.history),
+        conflict: () => this.drawConflict(shown),
+        empty: () => this.drawEmpty(shown),
+        task: () => this.drawTask(shown),
+      })[shown.screen]?.();
+    }
+
+    drawSignIn(notice) {
+      const lost = this.task !== null;
+      this.keepDraft();
+      this.task = null;
+      const problem = h("p.rv-problem", { role: "alert" }, notice || (lost ? "Your sign-in is over. Sign in again: your unsaved edits are kept." : ""));
+      const form = h("form.lte-card.rv-signin", { onsubmit: (e) => this.signIn(e, form, problem) },
+        h("h2", {}, "Sign in to review"),
+        h("p.soft", {}, "Reviewers accept or fix what the models found. Accounts are made by a lead."),
+        h("label", {}, "Name", h("input", { name: "name", autocomplete: "username", required: true, autocapitalize: "none" })),
+        h("label", {}, "Password", h("input", { name: "password", type: "password", autocomplete: "current-password", required: true })),
+        h("button.rv-main", {}, "Sign in"), problem);
+      this.root.replaceChildren(form);
+    }
+    async signIn(e, form, problem) {
+      e.preventDefault();
+      problem.textContent = "";
+      const reply = await fetch("review/sign-in", { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
+      const said = await reply?.json().catch(() => null);
+      if (reply?.ok) return this.ask({ do: "next" });
+      problem.textContent = said?.problem ?? "The server did not answer. Try again.";
+    }
+    async signOut() {
+      this.keepDraft();
+      this.task = null;
+      await fetch("review/sign-out", { method: "POST", body: new URLSearchParams() });
+      this.drawSignIn("");
+    }
+
+    drawEmpty(shown) {
+      this.task = null;
+      this.root.replaceChildren(this.bar(shown), h("div.lte-card.rv-empty", {},
+        h("h2", {}, "Nothing is left here"),
+        h("p.soft", {}, shown.progress.total ? "Every sample that fits the filter is decided, or in somebody else's hands. Change the filter, or look again in a while." : "There are no samples yet. A lead puts some under review with: python -m review import manifest.jsonl"),
+        h("button", { onclick: () => this.ask({ do: "next" }) }, "Look again"), " ",
+        h("button", { onclick: () => this.ask({ do: "previous" }) }, "My last decision")), this.live);
+      this.say(shown.notice ?? "");
+    }
+
+    // -- the bar: filters, progress, person
+    bar({ filters, progress, person }) {
+      const choose = (name, values, chosen, any) => h("label", {}, h("span", {}, name), h("select", { "aria-label": name, onchange: (e) => this.refilter(name, e.target.value) },
+        any && h("option", { value: "" }, any), ...values.map((v) => h("option", { value: v, selected: v === chosen }, v))));
+      const set = Object.values(filters.wanted).filter(Boolean).length, share = progress.total ? Math.round((100 * progress.done) / progress.total) : 0;
+      const names = Object.entries(filters.choices).filter(([, values]) => values.length > 1 || filters.wanted.state);
+      return h("div.rv-bar", {},
+        h("details.rv-filters", { open: this.filtersOpen, ontoggle: (e) => (this.filtersOpen = e.target.open) },
+          h("summary", {}, h("b", {}, `${filters.order[0].toUpperCase()}${filters.order.slice(1)} first`), set ? ` · ${set} filter${set > 1 ? "s" : ""}` : " · no filter"),
+          h("div", {}, choose("order", filters.orders, filters.order), ...names.map(([name, values]) => choose(name, values, filters.wanted[name], "any")),
+            h("label", {}, h("span", {}, "mine"), h("input", { type: "checkbox", checked: filters.wanted.mine, onchange: (e) => this.refilter("mine", e.target.checked) })))),
+        h("div.rv-progress", {}, h("div", {}, h("span", {}, `${progress.done} of ${progress.total} · today ${progress.today} · ${progress.hour} / h`),
+          h("span", {}, person.name, person.lead ? " (lead) " : " ", h("button.rv-link", { onclick: () => this.signOut() }, "Sign out"))),
+          h("div.rv-track", { role: "progressbar", "aria-valuenow": share, "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Samples decided" }, h("i", { style: `width:${share}%` }))));
+    }
+    refilter(name, value) {
+      if (name === "order") this.order = value;
+      else this.wanted = { ...this.wanted, [name]: value || null };
+      if (this.task) this.ask({ do: "release", task: this.task.id });
+      setTimeout(() => this.ask({ do: "next" }), this.task ? 150 : 0);
+    }
+
+    // -- a sample
+    drawTask(shown) {
+      const { task } = shown;
+      if (shown.saved && this.kept) this.forget(this.kept.key);
+      this.task = task;
+      this.shown = shown;
+      this.since = Date.now();
+      this.saved = shown.saved ? Date.now() : null;
+      this.content = structuredClone(task.content);
+      const stage = h("div.rv-stage", {}), loupes = h("div.rv-loupes", {});
+      this.text = h("textarea", { rows: 5, maxlength: 4000, "aria-label": "Explanation", oninput: () => this.edited() });
+      this.text.value = task.content.explanation;
+      this.diff = h("p.rv-diff", {});
+      this.labels = ["real", "generated"].map((label) => h("label.rv-choice", {}, h("input", { type: "radio", name: "rv-label", value: label, checked: label === task.content.label, onchange: () => this.edited() }), label === "real" ? "Real photo" : "AI-generated"));
+      this.edits = h("span.rv-edits", {});
+      this.status = h("p.rv-saved", {});
+      this.reasons = h("div.rv-reasons", { hidden: true });
+      this.root.replaceChildren(this.bar(shown), h("datalist", { id: "rv-labels" }, ...[...new Set(task.before.regions.map((r) => r.label))].map((v) => h("option", { value: v }))),
+        h("div.rv-grid", {},
+          h("section.lte-card.rv-look", {}, stage, this.tools(), loupes),
+          h("section.rv-side", {},
+            h("div.lte-card", {}, h("header", {}, h("div", { role: "radiogroup", "aria-label": "Label" }, ...this.labels), h("span.soft", {}, task.figures.join(" · "))), this.text, this.diff),
+            h("div.lte-card.rv-dock", {}, this.buttons(), this.reasons, this.status, this.live),
+            h("details.lte-card.rv-history", {}, h("summary", {}, "History", h("span.soft", {}, ` ${task.sample} · ${task.state}${task.gold ? " · gold" : ""}`)), h("div.rv-entries", {}), this.leadTools(shown)))));
+      this.drawHistory(shown.history);
+      this.editor = new window.LteBoxEditor(stage, loupes, { say: (text) => this.say(text), changed: () => this.edited() });
+      this.editor.load({ ...task, regions: task.content.regions, proposed: task.before.regions });
+      this.say(shown.notice || (task.held ? "" : "Somebody else holds this sample: you can look, and a decision of yours will ask first."));
+      this.restoreDraft();
+      this.edited();
+      this.tick();
+      if (shown.next_image) new Image().src = shown.next_image;
+    }
+    tools() {
+      const tool = (key, name, act) => h("button.rv-tool", { type: "button", title: name, onclick: () => { act(); this.root.querySelector(".rv-svg").focus?.(); } }, h("kbd", {}, key), ` ${name}`);
+      return h("div.rv-tools", {}, tool("D", "draw", () => this.editor.arm()), tool("L", "label", () => this.editor.editLabel()), tool("Del", "remove", () => this.editor.remove()),
+        tool("Ctrl Z", "undo", () => this.editor.undo()), tool("+", "zoom", () => this.editor.zoom(1.5)), tool("0", "fit", () => this.editor.fit()),
+        h("span.soft", {}, h("kbd", {}, "1–9"), " box ", h("kbd", {}, "←↑↓→"), " nudge"));
+    }
+    buttons() {
+      const button = (action, name, css, act) => h(`button${css}`, { type: "button", "data-action": action, onclick: act }, name, " ", h("kbd", {}, this.keys[action].toUpperCase()));
+      return h("div.rv-buttons", {}, button("accept", "Accept", ".rv-main", () => this.decide("accept")), button("fix", "Save fix", "", () => this.decide("fix")),
+        button("reject", "Reject", ".rv-bad", () => this.askReason()), button("skip", "Skip", "", () => this.decide("skip")), this.edits);
+    }
+    leadTools({ person, task }) {
+      if (!person.lead || task.state === "open") return null;
+      return h("button.rv-tool", { type: "button", onclick: () => this.ask({ do: "gold", task: task.id, gold: !task.gold }) }, task.gold ? "No gold item any more" : "Make it a gold item");
+    }
+    drawHistory(entries) {
+      const line = (entry) => h(entry.undone ? "p.undone" : "p", {}, `r${entry.revision} `, h("b", {}, entry.person ?? "models"), ` ${entry.what}`, h("span.soft", {}, ` · ${new Date(entry.at).toLocaleString()}${entry.seconds ? ` · ${Math.round(entry.seconds)} s` : ""}${entry.undone ? " · taken back" : ""}`));
+      this.root.querySelector(".rv-entries")?.replaceChildren(...entries.map(line));
+    }
+
+    // -- edits
+    current() {
+      return { label: this.labels.map((l) => l.firstChild).find((input) => input.checked)?.value ?? this.task.content.label, explanation: this.text.value.trim(), regions: this.editor.regions() };
+    }
+    dirty() { return this.task && this.editor && !same(this.current(), { ...this.task.content, explanation: this.task.content.explanation.trim() }); }
+    edited() {
+      const parts = difference(this.task.before.explanation, this.text.value);
+      this.diff.replaceChildren(...(parts.length > 1 || parts[0]?.[0] !== "same" ? parts.flatMap(([kind, words]) => [kind === "same" ? words : h(kind, {}, words), " "]) : []));
+      const dirty = this.dirty();
+      this.root.classList.toggle("rv-dirty", dirty);
+      this.edits.textContent = dirty ? "unsaved edits" : "";
+      clearTimeout(this.drafting);
+      this.drafting = setTimeout(() => this.keepDraft(), 400);
+    }
+    draftKey() { return `lte-draft-${this.task.id}`; }
+    keepDraft() {
+      if (!this.task || !this.editor) return;
+      try {
+        if (this.dirty()) localStorage.setItem(this.draftKey(), JSON.stringify(this.current()));
+        else localStorage.removeItem(this.draftKey());
+      } catch { /* a full or forbidden storage: the page still holds the edits */ }
+    }
+    forget(key) {
+      try { localStorage.removeItem(key); } catch { /* none was kept */ }
+    }
+    restoreDraft() {
+      let draft = null;
+      try { draft = JSON.parse(localStorage.getItem(this.draftKey())); } catch { return; }
+      if (!draft || same(draft, this.current())) return;
+      this.put(draft);
+      this.say("Your unsaved edits are back. Ctrl+Z takes the boxes back to what was saved.");
+    }
+    put({ label, explanation, regions }) {
+      this.text.value = explanation;
+      for (const choice of this.labels) choice.firstChild.checked = choice.firstChild.value === label;
+      this.editor.edit(regions.map((r) => ({ bbox: [...r.bbox], label: r.label })), "");
+      this.edited();
+    }
+
+    // -- decisions
+    decide(action, extra = {}) {
+      if (!this.task || this.busy) return;
+      if (action === "accept" && this.dirty()) return this.say(`You have unsaved edits: ${this.keys.fix.toUpperCase()} saves them, Ctrl+Z takes them back.`);
+      this.keepDraft();
+      this.last = { do: "decide", task: this.task.id, version: this.task.version, action, token: token(), seconds: (Date.now() - this.since) / 1000,
+        content: action === "fix" ? this.current() : null, ...extra };
+      this.kept = { key: this.draftKey(), content: this.current() };
+      this.say("Saving…");
+      this.ask(this.last);
+    }
+    askReason() {
+      if (!this.task || this.busy) return;
+      const comment = h("input", { type: "text", maxlength: 1000, placeholder: "comment (optional)", "aria-label": "Comment" });
+      const pick = (reason) => this.decide("reject", { reason, comment: comment.value });
+      this.pickReason = (number) => this.shown.reasons[number - 1] && pick(this.shown.reasons[number - 1]);
+      this.reasons.replaceChildren(h("p", {}, "Why?"), ...this.shown.reasons.map((reason, i) => h("button.rv-tool", { type: "button", onclick: () => pick(reason) }, h("kbd", {}, i + 1), ` ${reason}`)), comment);
+      this.reasons.hidden = false;
+      this.reasons.querySelector("button").focus();
+    }
+    closeReasons() {
+      this.pickReason = null;
+      this.reasons.hidden = true;
+    }
+    drawConflict({ why, theirs }) {
+      const mine = this.kept.content;
+      const side = (title, content, state, ...actions) => h("section.lte-card", {}, h("h2", {}, title), h("p.soft", {}, state),
+        h("div.rv-mini", { style: `aspect-ratio:${theirs.width}/${theirs.height}` }, h("img", { src: theirs.image, alt: "" }), ...content.regions.map(({ bbox: [x1, y1, x2, y2], label }, i) =>
+          h("div", { style: `left:${(100 * x1) / theirs.width}%;top:${(100 * y1) / theirs.height}%;width:${(100 * (x2 - x1)) / theirs.width}%;height:${(100 * (y2 - y1)) / theirs.height}%` }, h("b", {}, `${i + 1} ${label}`)))),
+        h("p", {}, h("b", {}, content.label === "real" ? "Real photo" : "AI-generated")), h("p", {}, content.explanation), ...actions);
+      const overlay = h("div.rv-conflict", { role: "dialog", "aria-modal": "true", "aria-label": "Two versions" }, h("div", {}, h("h2", {}, why), h("p.soft", {}, "Nothing is lost: compare, and choose which one counts."),
+        h("div.rv-two", {},
+          side("Theirs", theirs.content, theirs.state, h("button", { onclick: () => this.takeTheirs(overlay, theirs) }, "Take theirs")),
+          side("Yours", mine, this.last.action, h("button.rv-main", { onclick: () => { overlay.remove(); this.ask({ ...this.last, token: token(), version: theirs.version, overrule: true }); } }, "Keep mine"), " ",
+            h("button", { onclick: () => { overlay.remove(); this.say("Your edits are still here."); } }, "Back to my edits")))));
+      this.root.append(overlay);
+      overlay.querySelector("button").focus();
+    }
+    takeTheirs(overlay) {
+      overlay.remove();
+      this.forget(this.kept.key);
+      this.editor = null;
+      this.ask({ do: "next" });
+    }
+
+    // -- time
+    renew() { if (this.task?.held && this.visible() && !document.hidden && !this.busy) this.ask({ do: "renew", task: this.task.id }); }
+    renewed(held) { if (this.task && !held) { this.task.held = false; this.say("Your hold on this sample ran out. You can go on; if somebody else decides it first, you will be asked."); } }
+    tick() {
+      if (!this.saved || !this.status) return;
+      const seconds = Math.round((Date.now() - this.saved) / 1000);
+      this.status.replaceChildren(`✓ saved ${seconds < 60 ? `${seconds} s` : `${Math.round(seconds / 60)} min`} ago · `, h("kbd", {}, this.keys.undo.toUpperCase()), " undo last · ", h("kbd", {}, this.keys.help), " all keys");
+    }
+
+    // -- keys
+    key(e) {
+      if (!this.task || !this.visible() || e.isComposing) return;
+      if (this.root.querySelector(".rv-conflict")) return;
+      if ((e.ctrlKey || e.metaKey) && e.key === "Enter") { e.preventDefault(); return this.decide("fix"); }
+      if (typing(e)) { if (e.key === "Escape") e.target.blur(); return; }
+      if (this.pickReason) {
+        if (e.key === "Escape") { e.preventDefault(); return this.closeReasons(); }
+        if (/^[1-9]$/.test(e.key)) { e.preventDefault(); return this.pickReason(Number(e.key)); }
+      }
+      const onButton = e.target.closest?.("button, summary") && (e.key === "Enter" || e.key === " ");
+      const inside = e.key !== "Backspace" || this.root.contains(e.target) || e.target === document.body;
+      if (!onButton && inside && this.editor?.key(e)) return e.preventDefault();
+      if (e.ctrlKey || e.metaKey || e.altKey) return;
+      const action = Object.keys(this.keys).find((name) => this.keys[name] === e.key.toLowerCase());
+      const act = {
+        accept: () => this.decide("accept"), fix: () => this.decide("fix"), skip: () => this.decide("skip"), reject: () => this.askReason(),
+        undo: () => { this.keepDraft(); this.busy || this.ask({ do: "undo" }); },
+        previous: () => { this.keepDraft(); this.busy || this.ask({ do: "previous", task: this.task.id }); },
+        next: () => { this.keepDraft(); this.busy || this.ask({ do: "following", task: this.task.id }); },
+        explanation: () => this.text.focus(), help: () => this.help(),
+      }[action];
+      if (act) { e.preventDefault(); act(); }
+    }
+    help() {
+      const old = this.root.querySelector(".rv-help");
+      if (old) return old.remove();
+      const names = { accept: "accept as it is", fix: "save my edits (also Ctrl Enter)", reject: "reject, with a reason", skip: "skip for now", undo: "take my last decision back", previous: "my decision before", next: "forward again", explanation: "edit the explanation", help: "these keys" };
+      const rows = [...Object.entries(this.keys).map(([name, key]) => [key.toUpperCase(), names[name]]), ["D", "draw a box"], ["1–9", "choose a box"], ["L", "edit its label"], ["← ↑ ↓ →", "nudge by 1 px, Shift 10 px, Ctrl resizes"], ["Del", "delete the box"], ["Ctrl Z / Ctrl Shift Z", "undo and redo edits"], ["+ − 0", "zoom in, out, fit"], ["B", "show or hide what the models proposed"]];
+      const close = () => panel.remove();
+      const panel = h("div.rv-help", { role: "dialog", "aria-label": "Keys" }, h("div.lte-card", {}, h("header", {}, h("h2", {}, "Keys"), h("button.rv-link", { onclick: close }, "Close")), h("dl", {}, ...rows.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)]))));
+      panel.addEventListener("keydown", (e) => e.key === "Escape" && close());
+      this.root.append(panel);
+      panel.querySelector("button").focus();
+    }
+  }
+
+  window.lteDesk = (element, props, trigger, watch) => {
+    const root = element.querySelector(".rv-root") ?? element;
+    const desk = new Desk(root, props.value.keys, (act) => { props.value = act; trigger("input"); });
+    watch("value", () => props.value?.screen && desk.answer(props.value));
+  };
+})();
