@@ -26,7 +26,7 @@ bench: $(VENV)/app.stamp
 space:
 	@test -n "$(DIR)" || { echo "usage: make space DIR=folder"; exit 2; }
 	mkdir -p "$(DIR)"
-	git archive HEAD app.py demo docs lte_core requirements.txt LICENSE | tar -x -C "$(DIR)"
+	git archive HEAD app.py demo docs lte_core review requirements.txt LICENSE | tar -x -C "$(DIR)"
 	cp demo/space/env "$(DIR)/.env"
 	cat demo/space/front-matter.md README.md > "$(DIR)/README.md"
 	@echo "$(DIR) is ready: git init it there, add the Space as its remote, and push."

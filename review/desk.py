@@ -167,7 +167,8 @@ def history_of(session: Session, person: Person, row: SampleRow) -> tuple[Entry,
                 decision.seconds, decision.undone,
             )
         )  # fmt: skip
-    return tuple(sorted(entries, key=lambda entry: entry.at, reverse=True))
+    # Sorted forwards, then turned: of entries of one moment the later one still comes first.
+    return tuple(reversed(sorted(entries, key=lambda entry: entry.at)))
 
 
 def exported(session: Session, query: Select[SampleRow]) -> Iterator[Exported]:
