@@ -35,17 +35,20 @@ from lte_core.images import ImageLimits
 from lte_core.inference.checkpoint import Checkpoint, CheckpointError
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import find, load_config, load_model
+from lte_core.schema import Detection
 from lte_core.settings import Settings, SettingsError, read_settings
 from lte_core.vlm.base import VLM, VLMError
 from review.accounts import Accounts
 from review.database import DatabaseError, open_database
 from review.keys import KeysError, read_keys
 from review.media import Media
+from review.offering import offer
+from review.samples import load_samples
 from review.store import ReviewStore
 from review.tab import Review
 from review.tab import build_tab as build_review_tab
 from review.tab import head as review_head
-from review.web import person_of
+from review.web import IMPORT_PATH, MOST_IMPORT_BYTES, person_of
 from review.web import routes as review_routes
 
 DEMO = Path(__file__).parent / "demo"
@@ -79,7 +82,8 @@ def create_app(
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # With no origin allowed here, Gradio does not answer for itself, which would allow every origin.
     app.add_middleware(CORSMiddleware, allow_origins=[])
-    app.add_middleware(Guard, max_bytes=MOST_BYTES + 2**20, framed_by=framed_by)
+    streams = {IMPORT_PATH: MOST_IMPORT_BYTES} if review else {}
+    app.add_middleware(Guard, max_bytes=MOST_BYTES + 2**20, framed_by=framed_by, streams=streams)
     css, script = ((DEMO / name).read_text(encoding="utf-8") for name in ("style.css", "tab.js"))
     _add_pages(app, card, css)
     page = build_page(LocateThenExamine(vlm, checkpoint), _about(vlm, checkpoint, card), review)
@@ -118,10 +122,18 @@ def build_page(detector: LocateThenExamine, model: About, review: Review | None 
             return page
         with gr.Tabs(elem_id="lte-tabs"):
             with gr.Tab("Detection", id="detection"):
-                build_tab(detector, model, list_examples())
+                build_tab(detector, model, list_examples(), lambda *sent: _offer(review, *sent))
             with gr.Tab("Review", id="review"):
                 build_review_tab(review)
     return page
+
+
+def _offer(review: Review, picture: bytes, found: Detection, name: str) -> str:
+    """Send a detection to the review, if it is a reviewer who wants that; gives what to tell them."""
+    person = review.accounts.named(name) if name else None
+    if person is None:
+        return "Sign in on the Review tab first."
+    return offer(picture, found, person, review.store, review.media)
 
 
 def _about(vlm: VLM, checkpoint: Checkpoint, card: Path | None) -> About:
@@ -208,7 +220,10 @@ def _review(settings: Settings) -> Review:
             "It is shown this once. `python -m review users` makes others.",
             flush=True,
         )
-    return Review(ReviewStore(engine), accounts, Media(settings.data_dir / "images"), keys)
+    review = Review(ReviewStore(engine), accounts, Media(settings.data_dir / "images"), keys)
+    if first and not review.store.counts().total:
+        load_samples(review.store, review.media)
+    return review
 
 
 def _card(model: str, checkpoint: Checkpoint) -> Path | None:

@@ -6,7 +6,8 @@ Plain ASGI, in front of Gradio and of every route beside it. Signing in is elsew
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,11 +37,13 @@ _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """ASGI middleware. `framed_by` are the pages that may show the app in a frame, as in frame-ancestors."""
+    """ASGI middleware. `framed_by` are the pages that may show the app in a frame, as in frame-ancestors; `streams`
+    are paths that read their bodies themselves, piece by piece, with the most bytes that they take."""
 
     app: ASGIApp
     max_bytes: int
     framed_by: str = "'self'"
+    streams: Mapping[str, int] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +51,8 @@ class Guard:
             return
         headers = Headers(scope=scope)
         refusal = self._refusal(scope["method"], scope["path"], headers)
-        if refusal is None and scope["method"] not in _READING and not _is_form(headers):
+        passed_on = scope["method"] in _READING or _is_form(headers) or scope["path"] in self.streams
+        if refusal is None and not passed_on:
             body = await _read(receive)
             refusal, receive = _refusal_of(body), _replay(body, receive)
         await (refusal or self.app)(scope, receive, self._with_headers(send))
@@ -64,6 +68,7 @@ class Guard:
         if not length.isdecimal():
             return PlainTextResponse("Send a Content-Length.", 411)
         most = self.max_bytes if _is_form(headers, "multipart/form-data") else _MOST_MESSAGE_BYTES
+        most = self.streams.get(path, most)
         if int(length) > most:
             return PlainTextResponse(f"At most {most // 2**20} MB are accepted.", 413)
         return None

@@ -1,17 +1,20 @@
 """The Detection tab in Gradio: layout, and the wiring from a file to the page that `view.py` draws.
 
 Handlers adapt and delegate. Every way to give a picture ends in one upload button (`tab.js`); the run streams
-into a few HTML parts; a newer picture or Stop ends it on the server (`turns.py`). No result is kept.
+into a few HTML parts; a newer picture or Stop ends it on the server (`turns.py`). A result is kept in its session
+alone, and only where it can be sent to the review.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import astuple, dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from lte_core.provenance import Provenance, read_provenance
 from lte_core.schema import Detection
 from lte_core.vlm.base import VLMError
 
+KEPT_S = 3600  # how long a result can be sent to the review
 GPU = "gpu"  # one queue for everything that asks the model
 _FRAME_S = 0.1  # text is written faster than anyone reads: ten pictures of it a second are enough
 
@@ -49,22 +53,24 @@ class Upload:
     name: str
 
 
-UNCHANGED: Update = (gr.skip(),) * 6  # the five parts of the page, and the report
+Offer = Callable[[bytes, Detection, str], str]  # picture, what was found, who sends it -> what to tell them
+UNCHANGED: Update = (gr.skip(),) * 7  # the five parts of the page, the report, and the result
 
 
 class Detecting:
     """The handlers of the tab around one detector."""
 
-    def __init__(self, detector: LocateThenExamine, about: About) -> None:
+    def __init__(self, detector: LocateThenExamine, about: About, offer: Offer | None = None) -> None:
         self._detector = detector
         self._about = about
+        self._offer = offer
         self._turns = Turns()
 
     def begin(self, request: gr.Request) -> Update:
         """A picture arrived: end the session's earlier run, and clear the page."""
         turn = self._turns.begin(_session(request))
         page = render(Progress(Phase.WAITING), self._about)
-        return turn, *_parts(page), gr.DownloadButton(visible=False)
+        return turn, *_parts(page), gr.DownloadButton(visible=False), None
 
     def detect(self, upload: Upload | None, turn: str, request: gr.Request) -> Iterator[Update]:
         """Run the detector, and show what is known at every step."""
@@ -116,6 +122,16 @@ class Detecting:
             raise gr.Error(last.problem, print_exception=False)
         return last.json
 
+    def review_this(self, upload: Upload | None, found: Detection | None, request: gr.Request) -> str:
+        """Send the result on the page to the review; gives what to say about it, as HTML."""
+        if self._offer is None or upload is None or found is None:
+            said = "There is no finished result to send. Choose a picture first."
+        elif hashlib.sha256(picture := _bytes_of(upload)).hexdigest() != found.image.sha256:
+            said = "The picture is not here any more. Choose it again."
+        else:
+            said = self._offer(picture, found, request.username or "")
+        return f'<p class="lte-said" role="status">{escape(said)}</p>'
+
     def _show(self, known: Iterable[Progress], session: str, turn: str) -> Iterator[Update]:
         shown: Page | None = None
         phase, drawn_at = Phase.EMPTY, 0.0
@@ -129,7 +145,8 @@ class Detecting:
                 continue
             page = render(progress, self._about)
             with tempfile.TemporaryDirectory() as folder:
-                yield *_parts(page, shown), self._report(progress, Path(folder))
+                kept = progress.detection if self._offer else None
+                yield *_parts(page, shown), self._report(progress, Path(folder)), kept
             if progress.phase is Phase.STOPPED:
                 return
             shown, phase, drawn_at = page, progress.phase, time.monotonic()
@@ -159,8 +176,10 @@ class Detecting:
         return gr.DownloadButton(value=str(path), visible=True)
 
 
-def build_tab(detector: LocateThenExamine, about: About, examples: Sequence[Example]) -> None:
-    """Lay the tab out inside the open `gr.Blocks`, and wire it."""
+def build_tab(
+    detector: LocateThenExamine, about: About, examples: Sequence[Example], offer: Offer | None = None
+) -> None:
+    """Lay the tab out inside the open `gr.Blocks`, and wire it. With `offer` a result can be sent to the review."""
     empty = render(Progress(), about)
     with gr.Row(elem_id="lte-app"):
         with gr.Column(scale=5):
@@ -178,19 +197,25 @@ def build_tab(detector: LocateThenExamine, about: About, examples: Sequence[Exam
             verdict = _html(empty.verdict, "lte-verdict")
             more = _html(empty.more, "lte-more")
             report = gr.DownloadButton("Download the report", visible=False, elem_id="lte-report")
-    turn = gr.Textbox(visible=False)
-    handlers = Detecting(detector, about)
+            # Shown by `desk.js` to who is signed in; whoever else presses it is told to sign in.
+            send = gr.Button("Review this", visible=offer is not None, elem_id="lte-review-this")
+            said = _html("", "lte-review-said")
+    turn, found = gr.Textbox(visible=False), gr.State(time_to_live=KEPT_S)
+    handlers = Detecting(detector, about, offer)
     _offer_to_programs(handlers, detector.vlm.concurrency)
     parts = [steps, stage, crops, verdict, more]
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    begun = pick.upload(handlers.begin, None, [turn, *parts, report], trigger_mode="multiple", **quick)
+    begun = pick.upload(handlers.begin, None, [turn, *parts, report, found], trigger_mode="multiple", **quick)
     run = begun.success(
-        handlers.detect, [pick, turn], [*parts, report],
+        handlers.detect, [pick, turn], [*parts, report, found],
         concurrency_id=GPU, concurrency_limit=detector.vlm.concurrency,
         trigger_mode="multiple", show_progress="minimal", show_progress_on=[steps], api_visibility="private",
     )  # fmt: skip
     run.failure(handlers.trouble, turn, parts, trigger_mode="multiple", **quick)
     stop.click(handlers.stop, None, [steps, verdict], **quick)
+    begun.then(lambda: "", None, said, **quick)
+    if offer:
+        send.click(handlers.review_this, [pick, found], said, **quick)
 
 
 def _offer_to_programs(handlers: Detecting, concurrency: int) -> None:
@@ -212,6 +237,14 @@ def _picture_input(label: str, **options: Any) -> gr.UploadButton:
     button.preprocess = lambda file: file and Upload(Path(file.path), file.orig_name or Path(file.path).name)
     button.example_payload = lambda: {"path": "picture.jpg", "meta": {"_type": "gradio.FileData"}}
     return button
+
+
+def _bytes_of(upload: Upload) -> bytes:
+    """The file's bytes; none when it was cleared away since."""
+    try:
+        return upload.path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _html(value: str, elem_id: str) -> gr.HTML:

@@ -253,6 +253,8 @@ def _show(found: Stats) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from review.stats import sentences
+
     console = Console(highlight=False)
     console.print("  ".join(f"{state}: {number}" for state, number in found.by_state.items()) or "No samples yet.")
     table = Table("person", "decisions", "accept", "fix", "reject", "median s", "gold right")
@@ -263,20 +265,8 @@ def _show(found: Stats) -> None:
         numbers = (person.by_action.get(a, 0) for a in ("accept", "fix", "reject"))  # type: ignore[call-overload]
         table.add_row(person.person, str(person.decisions), *map(str, numbers), f"{person.seconds:.1f}", shown)
     console.print(table)
-    for name, estimate in (("Krippendorff's alpha", found.alpha), ("Box agreement (matched IoU)", found.boxes)):
-        if estimate is not None:
-            console.print(f"{name}: {estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f}, n={estimate.n})")
-    for rule in found.rules:
-        kept = rule.precision
-        console.print(
-            f"Boxes dropped by {rule.rule}: {kept.value:.0%} of {kept.n} stood ({kept.low:.0%} to {kept.high:.0%})"
-        )
-    if found.changes is not None:
-        c = found.changes
-        console.print(
-            f"Kept samples: {c.samples}, unchanged {c.unchanged}, box IoU {c.iou:.2f}, {c.words_changed:.1f} words "
-            f"changed each, label changed {c.label_changed}."
-        )
+    for line in sentences(found):
+        console.print(line)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@
     return node;
   }
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-  const typing = (e) => e.target.closest?.("input, textarea, select, [contenteditable]");
+  const typing = (e) => e.target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
+  const CHOOSING = ["Enter", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]; // what buttons, links and radio buttons use themselves
   const token = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
   // Words that were taken out or put in, by the longest common subsequence.
@@ -65,6 +66,7 @@
     // -- what the server says
     answer(shown) {
       if (!shown?.screen || shown.screen === "loading") return;
+      if (shown.person || shown.screen === "signed-out") window.lteSigned(shown.person);
       if (shown.screen === "renewed") return this.renewed(shown.held);
       this.busy = false;
       ({
@@ -102,6 +104,7 @@
       this.keepDraft();
       this.task = null;
       await fetch("review/sign-out", { method: "POST", body: new URLSearchParams() });
+      window.lteSigned(null);
       this.drawSignIn("");
     }
 
@@ -293,7 +296,7 @@
         if (e.key === "Escape") { e.preventDefault(); return this.closeReasons(); }
         if (/^[1-9]$/.test(e.key)) { e.preventDefault(); return this.pickReason(Number(e.key)); }
       }
-      const onButton = e.target.closest?.("button, summary") && (e.key === "Enter" || e.key === " ");
+      const itsOwn = CHOOSING.indexOf(e.key) >= (e.target.closest?.("input") ? 0 : 9) || (e.target.closest?.("a, button, summary") && CHOOSING.indexOf(e.key) < 2);
       const inside = e.key !== "Backspace" || this.root.contains(e.target) || e.target === document.body;
       if (!onButton && inside && this.editor?.key(e)) return e.preventDefault();
       if (e.ctrlKey || e.metaKey || e.altKey) return;

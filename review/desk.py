@@ -6,15 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVarTuple, cast
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from lte_core.schema import Box, Region, Size, Split, Verdict
-from review.records import Action, Content, Decision, Entry, Origin, Person, Reason, Revision, State, Task
+from review.records import Action, Activity, Content, Decision, Entry, Origin, Person, Reason, Revision, State, Task
 from review.standing import VOTES, Vote
 from review.tables import AccountRow, DecisionRow, RevisionRow, SampleRow
+
+Columns = TypeVarTuple("Columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +169,8 @@ def history_of(session: Session, person: Person, row: SampleRow) -> tuple[Entry,
                 decision.seconds, decision.undone,
             )
         )  # fmt: skip
-    # Sorted forwards, then turned: of entries of one moment the later one still comes first.
-    return tuple(reversed(sorted(entries, key=lambda entry: entry.at)))
+    entries.sort(key=lambda entry: entry.at)
+    return tuple(reversed(entries))  # not reverse=True: of entries of one moment the later one comes first, too
 
 
 def exported(session: Session, query: Select[SampleRow]) -> Iterator[Exported]:
@@ -209,6 +211,27 @@ def count_decisions(session: Session, person: Person | None, since: datetime) ->
     if person is not None:
         query = query.where(DecisionRow.account_id == person.id)
     return session.scalar(query) or 0
+
+
+def activity_since(session: Session, person: Person | None, since: datetime) -> list[Activity]:
+    """Votes since a moment that stand, oldest first, of one person or of all."""
+    query = _standing(select(DecisionRow.at, AccountRow.name, DecisionRow.action), person)
+    query = query.where(DecisionRow.at >= since).order_by(DecisionRow.at)
+    return [Activity(at, name, Action(action)) for at, name, action in session.execute(query)]
+
+
+def tally_of(session: Session, person: Person | None) -> dict[tuple[str, Action], int]:
+    """How many votes stand, by person and action."""
+    query = _standing(select(AccountRow.name, DecisionRow.action, func.count()), person)
+    found = session.execute(query.group_by(AccountRow.name, DecisionRow.action))
+    return {(name, Action(action)): number for name, action, number in found}
+
+
+def _standing(query: Select[*Columns], person: Person | None) -> Select[*Columns]:
+    undone = select(DecisionRow.undoes).where(DecisionRow.undoes.is_not(None))
+    query = query.join(AccountRow, DecisionRow.account_id == AccountRow.id)
+    query = query.where(DecisionRow.action.in_(VOTES), DecisionRow.id.not_in(undone))
+    return query if person is None else query.where(DecisionRow.account_id == person.id)
 
 
 def _revision(row: RevisionRow, name: str | None) -> Revision:

@@ -4,6 +4,7 @@
 (() => {
   const NS = "http://www.w3.org/2000/svg";
   const MIN_PX = 4, MOST_BOXES = 32, MOST_ZOOM = 16;
+  const LEAST_PX = MIN_PX + 0.1; // what a box can be pushed together to: 5.1 - 1.1 is under 4
   const HANDLES = { nw: [0, 0], n: [0.5, 0], ne: [1, 0], e: [1, 0.5], se: [1, 1], s: [0.5, 1], sw: [0, 1], w: [0, 0.5] };
   const round = (v) => Math.round(v * 10) / 10;
   const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
@@ -83,13 +84,13 @@
       if (this.selected < 0) return;
       const [x1, y1, x2, y2] = this.boxes[this.selected].bbox;
       const box = resize
-        ? [x1, y1, clamp(x2 + dx, x1 + MIN_PX, this.width), clamp(y2 + dy, y1 + MIN_PX, this.height)]
+        ? this.resized({ kind: `${dx ? "e" : ""}${dy ? "s" : ""}`, from: [x1, y1, x2, y2] }, x2 + dx, y2 + dy)
         : this.moved([x1, y1, x2, y2], dx, dy);
-      this.edit(this.changedBox(this.selected, box.map(round)), `Box ${this.selected + 1}: ${this.place(box)}`);
+      this.edit(this.changedBox(this.selected, box), `Box ${this.selected + 1}: ${this.place(box)}`);
     }
     moved([x1, y1, x2, y2], dx, dy) {
       const mx = clamp(dx, -x1, this.width - x2), my = clamp(dy, -y1, this.height - y2);
-      return [x1 + mx, y1 + my, x2 + mx, y2 + my];
+      return [x1 + mx, y1 + my, x2 + mx, y2 + my].map(round);
     }
     relabel(index, label) {
       const text = label.replace(/\s+/g, " ").trim();
@@ -118,7 +119,7 @@
       if (this.readonly) return;
       this.drawing = on;
       this.stage.classList.toggle("rv-drawing", on);
-      this.say(on ? "Drag over the picture to draw a box. Escape stops." : "");
+      this.say(on ? "Drag over the picture to draw a box, or press Enter to get one. Escape stops." : "");
     }
 
     // -- pointer
@@ -128,6 +129,7 @@
     }
     down(e) {
       this.pointers.set(e.pointerId, [e.clientX, e.clientY]);
+      this.svg.setPointerCapture(e.pointerId); // a finger that is let go outside is seen, too
       if (this.pointers.size === 2) return this.pinch();
       if (e.button > 1 || this.pointers.size > 2) return;
       const handle = e.target.dataset?.handle, owner = e.target.closest?.("[data-box]");
@@ -143,7 +145,6 @@
         this.select(-1);
         this.drag = { kind: "pan", x: e.clientX, y: e.clientY, view: [...this.view] };
       }
-      this.svg.setPointerCapture(e.pointerId);
       e.preventDefault();
     }
     move(e) {
@@ -157,19 +158,19 @@
         this.look(drag.view[0] - (e.clientX - drag.x) * scale, drag.view[1] - (e.clientY - drag.y) * scale, drag.view[2]);
         return;
       }
-      if (drag.kind === "draw") drag.box = [Math.min(drag.x, x), Math.min(drag.y, y), Math.max(drag.x, x), Math.max(drag.y, y)];
+      if (drag.kind === "draw") drag.box = [Math.min(drag.x, x), Math.min(drag.y, y), Math.max(drag.x, x), Math.max(drag.y, y)].map(round);
       else if (drag.kind === "move") drag.box = this.moved(drag.from, x - drag.x, y - drag.y);
       else drag.box = this.resized(drag, x, y);
-      drag.box = drag.box.map(round);
       this.draw();
     }
+    // Only the sides that are pulled change: the others stay as they came.
     resized({ kind, from }, x, y) {
       let [x1, y1, x2, y2] = from;
-      if (kind.includes("w")) x1 = Math.min(x, x2 - MIN_PX);
-      if (kind.includes("e")) x2 = Math.max(x, x1 + MIN_PX);
-      if (kind.includes("n")) y1 = Math.min(y, y2 - MIN_PX);
-      if (kind.includes("s")) y2 = Math.max(y, y1 + MIN_PX);
-      return [Math.max(x1, 0), Math.max(y1, 0), Math.min(x2, this.width), Math.min(y2, this.height)];
+      if (kind.includes("w")) x1 = clamp(round(x), 0, x2 - LEAST_PX);
+      if (kind.includes("e")) x2 = clamp(round(x), x1 + LEAST_PX, this.width);
+      if (kind.includes("n")) y1 = clamp(round(y), 0, y2 - LEAST_PX);
+      if (kind.includes("s")) y2 = clamp(round(y), y1 + LEAST_PX, this.height);
+      return [x1, y1, x2, y2];
     }
     up(e) {
       this.pointers.delete(e.pointerId);
@@ -182,14 +183,20 @@
         return this.edit(this.changedBox(drag.index, drag.box), `Box ${drag.index + 1}: ${this.place(drag.box)}`);
       }
       if (x2 - x1 < MIN_PX || y2 - y1 < MIN_PX) this.say(`That box is under ${MIN_PX} pixels wide or high. Draw it larger.`);
-      else if (this.boxes.length >= MOST_BOXES) this.say(`There are ${MOST_BOXES} boxes already, the most that are kept.`);
-      else {
-        this.arm(false);
-        const index = this.boxes.length;
-        this.edit([...this.boxes, { bbox: drag.box, label: "area" }], `Box ${index + 1} is drawn. Say what it shows.`, index);
-        return this.editLabel(index);
-      }
+      else this.add(drag.box);
       this.draw();
+    }
+    add(bbox) {
+      if (this.boxes.length >= MOST_BOXES) return this.say(`There are ${MOST_BOXES} boxes already, the most that are kept.`);
+      const index = this.boxes.length;
+      this.arm(false);
+      this.edit([...this.boxes, { bbox, label: "area" }], `Box ${index + 1} is drawn. Say what it shows.`, index);
+      this.editLabel(index);
+    }
+    // Without a pointer: a box in the middle of what is seen, for the arrow keys to place.
+    addInTheMiddle() {
+      const [x, y, w] = this.view, h = (w * this.height) / this.width;
+      this.add([x + 0.375 * w, y + 0.375 * h, x + 0.625 * w, y + 0.625 * h].map(round));
     }
     cancel() {
       this.drag = null;
@@ -237,12 +244,19 @@
       if (!this.width) return;
       const [x, y, w] = this.view, scale = this.scale();
       this.svg.setAttribute("viewBox", `${x} ${y} ${w} ${(w * this.height) / this.width}`);
+      this.stage.classList.toggle("rv-zoomed", w < this.width);
       const focused = document.activeElement?.closest?.("[data-box]")?.dataset.box;
       this.ghosts.replaceChildren(...this.proposed.filter((p) => !this.boxes.some((b) => same(b.bbox, p.bbox))).map((p) => this.rect("rect", p.bbox, "rv-ghost")));
       this.layer.replaceChildren(...this.boxes.map((box, i) => this.drawBox(box, i, scale)));
       if (this.drag?.kind === "draw" && this.drag.box) this.layer.append(this.rect("rect", this.drag.box, "rv-line on"));
-      if (focused !== undefined) this.layer.querySelector(`[data-box="${focused}"]`)?.focus();
+      if (focused !== undefined) this.refocus(focused);
       this.drawLoupes();
+    }
+    // The boxes are drawn anew, and the focus goes where the choice is; it must not choose in its turn.
+    refocus(focused) {
+      this.refocusing = true;
+      this.layer.querySelector(`[data-box="${this.selected < 0 ? focused : this.selected}"]`)?.focus();
+      this.refocusing = false;
     }
     shown(index) { return this.drag?.index === index && this.drag.box ? this.drag.box : this.boxes[index].bbox; }
     rect(name, [x1, y1, x2, y2], css) {
@@ -254,7 +268,7 @@
       const bbox = this.shown(index), on = index === this.selected, [x1, y1, x2, y2] = bbox;
       const group = document.createElementNS(NS, "g");
       for (const [k, v] of Object.entries({ "data-box": index, tabindex: 0, role: "button", class: on ? "rv-box on" : "rv-box", "aria-label": this.describe(index) })) group.setAttribute(k, v);
-      group.addEventListener("focus", () => this.select(index));
+      group.addEventListener("focus", () => this.refocusing || this.select(index));
       group.append(this.rect("rect", bbox, "rv-edge"), this.rect("rect", bbox, on ? "rv-line on" : "rv-line"));
       const tag = document.createElementNS(NS, "g"), size = 13 * scale, top = y1 > 24 * scale ? y1 - 6 * scale : y1 + 17 * scale;
       const text = document.createElementNS(NS, "text");
@@ -304,16 +318,17 @@
       input.addEventListener("keydown", (e) => {
         if (e.key === "Escape") input.value = this.boxes[index].label;
         if (e.key === "Enter" || e.key === "Escape") { input.blur(); this.layer.querySelector(`[data-box="${index}"]`)?.focus(); e.preventDefault(); }
-        e.stopPropagation();
+        if (!e.ctrlKey && !e.metaKey) e.stopPropagation(); // Ctrl+Enter saves from here, too
       });
       input.addEventListener("focus", () => this.select(index));
-      figure.addEventListener("pointerenter", () => this.drag || this.select(index));
+      figure.addEventListener("click", () => this.select(index));
       return figure;
     }
     editLabel(index = this.selected) {
       const input = this.loupes.children[index]?.querySelector("input");
-      input?.focus();
-      input?.select();
+      if (!input) return this.say("Choose a box first: 1 to 9, or a click.");
+      input.focus();
+      input.select();
     }
 
     // -- keys; true when the key was for the editor
@@ -326,7 +341,7 @@
       if (e.ctrlKey || e.metaKey || e.altKey) return false;
       const plain = {
         Delete: () => this.remove(), Backspace: () => this.remove(), Escape: () => this.cancel(),
-        d: () => this.arm(), l: () => this.editLabel(), Enter: () => this.editLabel(), b: () => this.stage.classList.toggle("rv-no-ghosts"),
+        d: () => this.arm(), l: () => this.editLabel(), Enter: () => (this.drawing ? this.addInTheMiddle() : this.editLabel()), b: () => this.stage.classList.toggle("rv-no-ghosts"),
         "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.fit(),
       }[e.key.length === 1 ? e.key.toLowerCase() : e.key];
       if (plain) { plain(); return true; }

@@ -246,6 +246,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """A vote that was not taken back."""
+
+    at: datetime
+    person: str
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How far the review is: samples by state within a filter, and decisions of today and per hour (last 60 min)."""
 

@@ -77,6 +77,26 @@ def gather(store: ReviewStore) -> Stats:
     )
 
 
+def sentences(found: Stats) -> list[str]:
+    """Agreement, audit and changes in words, for the terminal and the page."""
+    said = []
+    for name, estimate in (("Krippendorff's alpha", found.alpha), ("Box agreement (matched IoU)", found.boxes)):
+        if estimate is not None:
+            said.append(f"{name}: {estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f}, n={estimate.n})")
+    for rule in found.rules:
+        kept = rule.precision
+        said.append(
+            f"Boxes dropped by {rule.rule}: {kept.value:.0%} of {kept.n} stood ({kept.low:.0%} to {kept.high:.0%})"
+        )
+    if found.changes is not None:
+        c = found.changes
+        said.append(
+            f"Kept samples: {c.samples}, unchanged {c.unchanged}, box IoU {c.iou:.2f}, {c.words_changed:.1f} words "
+            f"changed each, label changed {c.label_changed}."
+        )
+    return said
+
+
 def _judgements(row: Exported, on_gold: bool) -> Iterable[Judgement]:
     """Each person's latest vote that stands, with the content that it is about."""
     latest = {d.person: d for d in row.decisions if d.action in VOTES and not d.undone and d.on_gold is on_gold}

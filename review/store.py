@@ -21,6 +21,7 @@ from review.incoming import Incoming, first_revision, sample_values
 from review.judging import find_conflict, settle, shown_state, update_standing
 from review.records import (
     Action,
+    Activity,
     Conflict,
     ContentError,
     Counts,
@@ -84,7 +85,7 @@ class ReviewStore:
     def __init__(
         self, engine: Engine, config: StoreConfig = StoreConfig(), clock: Callable[[], datetime] = utc_now
     ) -> None:
-        self.engine, self.config, self._clock = engine, config, clock
+        self.engine, self.config, self.clock = engine, config, clock
 
     def add(self, samples: Sequence[Incoming]) -> Added:
         """Put samples under review; those whose id is known already are left as they are."""
@@ -93,7 +94,7 @@ class ReviewStore:
             known = set(session.scalars(select(SampleRow.sample_id).where(SampleRow.sample_id.in_(by_id))))
             new = [item for sample_id, item in by_id.items() if sample_id not in known]
             if new:
-                now = self._clock()
+                now = self.clock()
                 rows = session.scalars(
                     insert(SampleRow).returning(SampleRow.id, sort_by_parameter_order=True),
                     [sample_values(item, now, self.config.double_share) for item in new],
@@ -105,7 +106,7 @@ class ReviewStore:
     def next(self, person: Person, wanted: Filter = ALL, order: Order = Order.HARDEST) -> Task | None:
         """The sample to work on, leased to this person; the one that they hold already, if it fits. None: all done."""
         with writing(self.engine) as session:
-            now = self._clock()
+            now = self.clock()
             held = session.scalars(queue.held(person, wanted, now).limit(1)).one_or_none()
             chosen = held if held is not None else self._choose(session, person, wanted, order, now)
             return None if chosen is None else self._lease(session, person, chosen, now)
@@ -113,7 +114,7 @@ class ReviewStore:
     def upcoming(self, person: Person, wanted: Filter, order: Order, besides: int) -> Task | None:
         """What `next` would probably give after `besides`; leases nothing."""
         with reading(self.engine) as session:
-            now = self._clock()
+            now = self.clock()
             query = queue.fresh(person, wanted, order, now).where(SampleRow.id != besides).limit(1)
             found = session.scalars(query).one_or_none()
             row = None if found is None else session.get(SampleRow, found)
@@ -122,12 +123,12 @@ class ReviewStore:
     def open(self, person: Person, task_id: int) -> Task:
         """One sample, leased to this person if nobody else holds it. Raises NoSuchSample."""
         with writing(self.engine) as session:
-            return self._lease(session, person, task_id, self._clock())
+            return self._lease(session, person, task_id, self.clock())
 
     def renew(self, person: Person, task_id: int) -> datetime | None:
         """Keep the sample for another lease; None when it is not this person's any more."""
         with writing(self.engine) as session:
-            now = self._clock()
+            now = self.clock()
             until = now + timedelta(seconds=self.config.lease_s)
             mine = (SampleRow.id == task_id, SampleRow.lease_account_id == person.id, SampleRow.lease_until > now)
             renewed = update(SampleRow).where(*mine).values(lease_until=until).returning(SampleRow.id)
@@ -147,7 +148,7 @@ class ReviewStore:
         Raises ContentError for an edit that cannot be kept, NoSuchSample. A FIX that changes nothing is an ACCEPT.
         """
         with writing(self.engine) as session:
-            now = self._clock()
+            now = self.clock()
             earlier = session.scalars(select(DecisionRow).where(DecisionRow.token == submission.token)).one_or_none()
             row = _sample(session, submission.task_id)
             if earlier is not None:
@@ -173,7 +174,7 @@ class ReviewStore:
     def undo(self, person: Person) -> Task | None:
         """Take back this person's latest decision that still stands, and give them that sample again if it is free."""
         with writing(self.engine) as session:
-            now, later = self._clock(), aliased(DecisionRow)
+            now, later = self.clock(), aliased(DecisionRow)
             last = session.scalars(
                 select(DecisionRow)
                 .where(DecisionRow.account_id == person.id, DecisionRow.action != Action.UNDO)
@@ -233,9 +234,19 @@ class ReviewStore:
             if wanted.mine and person is not None:
                 query = query.where(queue.touched(person, *VOTES))
             by_state = {State(state): n for state, n in session.execute(query) if wanted.state in (None, state)}
-            now = self._clock()
+            now = self.clock()
             today = desk.count_decisions(session, person, now.replace(hour=0, minute=0, second=0, microsecond=0))
             return Counts(by_state, today, desk.count_decisions(session, person, now - timedelta(hours=1)))
+
+    def activity(self, since: datetime, person: Person | None = None) -> list[Activity]:
+        """Votes since a moment that stand, of one person or of all, oldest first."""
+        with reading(self.engine) as session:
+            return desk.activity_since(session, person, since)
+
+    def tally(self, person: Person | None = None) -> dict[tuple[str, Action], int]:
+        """How many votes stand, by person and action."""
+        with reading(self.engine) as session:
+            return desk.tally_of(session, person)
 
     def choices(self) -> Choices:
         with reading(self.engine) as session:
@@ -328,7 +339,7 @@ class ReviewStore:
                 query = query.where(latest.c.decision < here if backwards else latest.c.decision > here)
             query = query.order_by(latest.c.decision.desc() if backwards else latest.c.decision)
             found = session.scalars(query.limit(1)).one_or_none()
-            return None if found is None else self._lease(session, person, found, self._clock())
+            return None if found is None else self._lease(session, person, found, self.clock())
 
 
 def _sample(session: Session, task_id: int) -> SampleRow:

@@ -1,28 +1,30 @@
-"""The Review tab in Gradio: one component that draws the desk, one event that carries every wish of the page.
+"""The Review tab in Gradio: the desk, and below it how the review goes.
 
-Each wish begins with the question who is there: Gradio's `api_visibility` hides events, it protects none. What a
-person may see or do is decided in the store; texts are drawn by `desk.js` as texts.
+The desk is one component that `desk.js` draws, and one event that carries every wish of the page (`answers.py`).
+Each handler asks first who is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from review import view
+from review import figures, view
 from review.accounts import Accounts
-from review.acts import Act, read_act
+from review.answers import Answers
 from review.media import Media
-from review.records import Conflict, ContentError, Filter, Person, Task
-from review.store import NoSuchSample, NotAllowed, ReviewStore
+from review.records import Filter, Person
+from review.stats import gather, sentences
+from review.store import ReviewStore
 
 HERE = Path(__file__).parent
-SCRIPTS = ("editor.js", "desk.js")
-TAB = "review"
+SCRIPTS = ("editor.js", "desk.js", "lead.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ def head() -> str:
 
 def build_tab(review: Review) -> None:
     """Lay the tab out inside the open `gr.Blocks`, and wire it."""
+    handlers = Handlers(review)
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     desk = gr.HTML(
         value={"screen": "loading", "keys": dict(review.keys)},
         html_template='<div class="rv-root"></div>',
@@ -55,101 +59,62 @@ def build_tab(review: Review) -> None:
     # A message is data, not HTML. A class of our own would make Gradio write a .pyi file into the source tree.
     desk.preprocess = lambda payload: payload
     desk.postprocess = lambda value: value
-    desk.input(
-        Desk(review).act, desk, desk, queue=False, show_progress="hidden", api_visibility="private",
-        trigger_mode="multiple",
-    )  # fmt: skip
+    desk.input(handlers.answer, desk, desk, trigger_mode="multiple", **quiet)
+    with gr.Accordion("Progress", open=False, elem_id="rv-progress") as progress:
+        with gr.Row():
+            states = gr.BarPlot(x="state", y="samples", title="Samples by state", height=220)
+            hours = gr.LinePlot(x="hour", y="decisions", title="Decisions by hour (UTC)", height=220)
+        people = gr.Dataframe(interactive=False, label="By person")
+        gr.Button("Look again", size="sm").click(handlers.progress, None, [states, hours, people], **quiet)
+    progress.expand(handlers.progress, None, [states, hours, people], **quiet)
+    with gr.Accordion("For leads", open=False, elem_id="rv-lead"):
+        gr.HTML(
+            html_template='<div class="rv-root"></div>', js_on_load="window.lteLead(element)", apply_default_css=False,
+            elem_classes="lte-html",
+        )  # fmt: skip
+        work_out = gr.Button("Work out agreement and audit", size="sm", elem_id="rv-audit")
+        said = gr.HTML(js_on_load=None, apply_default_css=False, elem_classes="lte-html", elem_id="rv-audit-said")
+        gold = gr.Dataframe(interactive=False, label="On gold items")
+        curve = gr.LinePlot(
+            x="threshold", y="precision", color="figure", title="Kept by people, by purifier threshold", height=240
+        )
+        work_out.click(handlers.audit, None, [said, gold, curve], **quiet)
 
 
-class Desk:
-    """Answers the page's wishes."""
+class Handlers:
+    """The events of the tab: each asks who is there, and delegates."""
 
     def __init__(self, review: Review) -> None:
         self._store, self._accounts = review.store, review.accounts
-        self._answers: Mapping[str, Callable[[Person, Act], view.Shown]] = {
-            "next": self._next,
-            "open": self._open,
-            "decide": self._decide,
-            "undo": self._undo,
-            "previous": self._previous,
-            "following": self._following,
-            "renew": self._renew,
-            "release": self._release,
-            "history": self._history,
-            "gold": self._gold,
-        }
+        self._answers = Answers(review.store, review.accounts)
 
-    def act(self, payload: Any, request: gr.Request) -> view.Shown:
-        """What the page shall show now. Whatever is sent, the answer is a screen or a notice, never an exception."""
-        serial = payload.get("serial") if isinstance(payload, Mapping) else None
-        person = self._accounts.named(request.username) if request.username else None
+    def answer(self, payload: Any, request: gr.Request) -> view.Shown:
+        """One wish of the desk."""
+        return self._answers.answer(payload, request.username)
+
+    def progress(self, request: gr.Request) -> tuple[Any, Any, Any]:
+        """The figures: of everybody for a lead, of oneself for an annotator, of nobody for a stranger."""
+        person = self._person(request)
         if person is None:
-            return view.signed_out() | {"serial": serial}
-        try:
-            act = read_act(payload)
-            return self._answers[act.do](person, act) | {"serial": serial}
-        except (ContentError, NoSuchSample, NotAllowed) as problem:
-            return {"screen": "notice", "notice": str(problem), "serial": serial}
+            return gr.skip(), gr.skip(), gr.skip()
+        whose = None if person.leads else person
+        now = self._store.clock()
+        recent = self._store.activity(now - timedelta(hours=figures.HOURS), whose)
+        return (
+            figures.states_frame(self._store.counts(Filter()).by_state),
+            figures.hours_frame(recent, now),
+            figures.people_frame(self._store.tally(whose), recent, now),
+        )
 
-    def _next(self, person: Person, act: Act) -> view.Shown:
-        return self._show(person, act, self._store.next(person, act.wanted, act.order))
+    def audit(self, request: gr.Request) -> tuple[Any, Any, Any]:
+        """Agreement, gold items and the purifier's audit; for leads."""
+        person = self._person(request)
+        if person is None or not person.leads:
+            return '<p class="soft">Only a lead can see this.</p>', gr.skip(), gr.skip()
+        found = gather(self._store)
+        lines = sentences(found) or ["Nothing to compare yet: two people have to judge the same sample first."]
+        html = "".join(f"<p>{escape(line)}</p>" for line in lines)
+        return f'<div class="rv-said">{html}</div>', figures.gold_frame(found), figures.thresholds_frame(found)
 
-    def _open(self, person: Person, act: Act) -> view.Shown:
-        return self._show(person, act, self._store.open(person, _task(act)))
-
-    def _decide(self, person: Person, act: Act) -> view.Shown:
-        if act.submission is None:
-            raise ContentError("The page sent no decision. Reload it.")
-        outcome = self._store.decide(person, act.submission)
-        if isinstance(outcome, Conflict):
-            return view.conflict(outcome)
-        saved = view.SAVED[act.submission.action]
-        shown = self._show(person, act, self._store.next(person, act.wanted, act.order), saved)
-        return shown | {"saved": outcome.at.isoformat()}
-
-    def _undo(self, person: Person, act: Act) -> view.Shown:
-        task = self._store.undo(person)
-        if task is None:
-            return {"screen": "notice", "notice": "There is no decision of yours to take back."}
-        return self._show(person, act, task, "Taken back. Decide again, or go on.")
-
-    def _previous(self, person: Person, act: Act) -> view.Shown:
-        task = self._store.previous(person, act.task)
-        if task is None:
-            return {"screen": "notice", "notice": "This is the first sample that you decided."}
-        return self._show(person, act, task)
-
-    def _following(self, person: Person, act: Act) -> view.Shown:
-        task = self._store.following(person, _task(act))
-        return self._show(person, act, task or self._store.next(person, act.wanted, act.order))
-
-    def _renew(self, person: Person, act: Act) -> view.Shown:
-        kept = self._store.renew(person, _task(act)) is not None
-        return {"screen": "renewed", "held": kept}
-
-    def _release(self, person: Person, act: Act) -> view.Shown:
-        self._store.release(person, act.task)
-        return {"screen": "released"}
-
-    def _history(self, person: Person, act: Act) -> view.Shown:
-        entries = self._store.history(person, _task(act))
-        return {"screen": "history", "history": [view.shown_entry(entry) for entry in entries]}
-
-    def _gold(self, person: Person, act: Act) -> view.Shown:
-        self._store.mark_gold(person, _task(act), act.gold)
-        notice = "This is a gold item now." if act.gold else "This is an ordinary sample again."
-        return self._show(person, act, self._store.open(person, _task(act)), notice)
-
-    def _show(self, person: Person, act: Act, task: Task | None, notice: str = "") -> view.Shown:
-        counts = self._store.counts(act.wanted, person)
-        mine = self._store.counts(Filter(), person)
-        upcoming = None if task is None else self._store.upcoming(person, act.wanted, act.order, task.id)
-        history = () if task is None else self._store.history(person, task.id)
-        choices = self._store.choices()
-        return view.desk(person, task, counts, mine, choices, act.wanted, act.order, upcoming, notice, history)
-
-
-def _task(act: Act) -> int:
-    if act.task is None:
-        raise ContentError("The page named no sample. Reload it.")
-    return act.task
+    def _person(self, request: gr.Request) -> Person | None:
+        return self._accounts.named(request.username) if request.username else None

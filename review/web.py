@@ -1,21 +1,38 @@
-"""The routes beside Gradio's page: signing in and out, and the images under review.
+"""The routes beside Gradio's page: signing in and out, the images under review, and for leads files in and out.
 
 Other sites are refused before anything arrives here (`demo/security.py`). Draws no page.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi import APIRouter, Form, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.background import BackgroundTask
 
+from lte_core.dataset.manifest import BadLine
 from review.accounts import Accounts, AccountsConfig, SignInError
+from review.archives import ArchiveError, pack, unpack
+from review.export import FORMATS, SFT, ExportConfig, ExportError, Format, export
+from review.importing import ImportProblem, import_samples
 from review.media import Media, MediaError
 from review.records import Person
 from review.store import ReviewStore
 
 COOKIE = "lte_review"
+IMPORT_PATH = "/review/import"
+MOST_IMPORT_BYTES = 2 * 2**30
+MOST_PROBLEMS = 50  # of an import that are sent back
+EXCHANGE = ".exchange-"
+LEFT_AFTER_S = 24 * 3600
 
 
 def person_of(request: Request, accounts: Accounts) -> Person | None:
@@ -26,6 +43,12 @@ def person_of(request: Request, accounts: Accounts) -> Person | None:
 def routes(store: ReviewStore, accounts: Accounts, media: Media) -> APIRouter:
     """All routes, below /review."""
     router = APIRouter(prefix="/review")
+    _add_files(router, store, accounts, media)
+
+    @router.get("/me")
+    def me(request: Request) -> Response:
+        person = person_of(request, accounts)
+        return JSONResponse({"name": person.name, "lead": person.leads} if person else {})
 
     @router.post("/sign-in")
     def sign_in(request: Request, name: Annotated[str, Form()] = "", password: Annotated[str, Form()] = "") -> Response:
@@ -65,3 +88,72 @@ def routes(store: ReviewStore, accounts: Accounts, media: Media) -> APIRouter:
         return Response(data, media_type=kind, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
     return router
+
+
+def _add_files(router: APIRouter, store: ReviewStore, accounts: Accounts, media: Media) -> None:
+    """Import and export over the page, for leads."""
+    exporting = threading.Lock()
+
+    @router.post("/import")
+    async def import_(request: Request) -> Response:
+        # Nothing of the body is read before it is known who sends it.
+        if refusal := await run_in_threadpool(_refused, request, accounts):
+            return refusal
+        with tempfile.TemporaryDirectory(dir=_beside(media), prefix=EXCHANGE) as folder:
+            archive = Path(folder) / "upload.zip"
+            with archive.open("wb") as file:
+                async for piece in request.stream():
+                    file.write(piece)
+            return await run_in_threadpool(_import, archive, Path(folder) / "unpacked", store, media)
+
+    @router.get("/export.zip")
+    def export_(request: Request, format: Annotated[list[str], Query()] = list(SFT)) -> Response:  # noqa: B006
+        if refusal := _refused(request, accounts):
+            return refusal
+        chosen: tuple[Format, ...] = tuple(name for name in FORMATS if name in format)
+        if not exporting.acquire(blocking=False):
+            return Response("Another export is being made. Try again when it is done.", 503)
+        _sweep(media)
+        folder = Path(tempfile.mkdtemp(dir=_beside(media), prefix=EXCHANGE))
+        try:
+            export(store, media, folder / "export", ExportConfig(chosen))
+            pack(folder / "export", folder / "export.zip")
+        except (ExportError, OSError) as problem:
+            shutil.rmtree(folder, ignore_errors=True)
+            return Response(f"The export failed: {problem}", 500)
+        finally:
+            exporting.release()
+        cleaning = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+        return FileResponse(folder / "export.zip", filename="trace-reviewed.zip", background=cleaning)
+
+
+def _refused(request: Request, accounts: Accounts) -> Response | None:
+    """The answer to who is no lead."""
+    person = person_of(request, accounts)
+    if person is None:
+        return JSONResponse({"problem": "Sign in on the Review tab first."}, 401)
+    return None if person.leads else JSONResponse({"problem": "Only a lead can do this."}, 403)
+
+
+def _import(archive: Path, folder: Path, store: ReviewStore, media: Media) -> Response:
+    problems: list[BadLine] = []
+    try:
+        done = import_samples(unpack(archive, folder), store, media, report=problems.append)
+    except (ArchiveError, ImportProblem) as problem:
+        return JSONResponse({"problem": str(problem)}, 400)
+    told: dict[str, Any] = {"new": done.new, "known": done.known, "bad": done.bad}
+    return JSONResponse(told | {"lines": [f"line {line.number}: {line.problem}" for line in problems[:MOST_PROBLEMS]]})
+
+
+def _beside(media: Media) -> Path:
+    """The folder around the images: on their file system, so that files can be linked."""
+    media.folder.parent.mkdir(parents=True, exist_ok=True)
+    return media.folder.parent
+
+
+def _sweep(media: Media) -> None:
+    """Remove what a download that broke off left behind."""
+    for folder in _beside(media).glob(f"{EXCHANGE}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > LEFT_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -237,5 +237,5 @@ def test_results_have_no_address(client: httpx.Client) -> None:
     config = json.loads(client.get("/config").text)
     shown = {component["type"] for component in config["components"]}
     assert shown <= {
-        "html", "row", "column", "uploadbutton", "button", "downloadbutton", "textbox", "json", "form",
+        "html", "row", "column", "uploadbutton", "button", "downloadbutton", "textbox", "json", "form", "state",
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from review.records import MAX_EXPLANATION, State
 from review.web import COOKIE
 from tests.review.conftest import PASSWORD
 from tests.review.site import Reviewer, Site, picture, reviewed_site
+from tests.test_app_security import everything_said
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}"
 EVERY_WISH: tuple[dict[str, Any], ...] = (
@@ -217,3 +219,41 @@ def raw(reviewer: Reviewer, payload: Any) -> dict[str, Any]:
     body = {"data": [payload], "fn_index": event["id"], "session_hash": "test"}
     shown: dict[str, Any] = reviewer.client.post("/gradio_api/run/predict", json=body).json()["data"][0]
     return shown
+
+
+def test_a_stranger_learns_nothing_from_any_event(site: Site) -> None:
+    """Every event of the app, by every route, with nobody signed in: no sample, no person, no figure is told."""
+    for payload in (None, {"do": "next"}, {"do": "open", "task": 1}, "x"):
+        said = everything_said(site.visitor().client, payload)
+        assert "The hand of" not in said
+        assert "sample-0000" not in said
+        assert not re.search(r'"(ana|bo|lea)"', said)
+
+
+def test_progress_is_told_to_reviewers_each_their_own_and_to_leads_everything(site: Site) -> None:
+    ana, bo = site.signed_in("ana"), site.signed_in("bo")
+    ana.asks(**decision(ana.asks(do="next")["task"]))
+    bo.asks(**decision(bo.asks(do="next")["task"]))
+    assert people(ana) == {"ana"}
+    assert people(site.signed_in("lea")) == {"ana", "bo"}
+
+
+def people(reviewer: Reviewer) -> set[str]:
+    event = next(e for e in reviewer.config["dependencies"] if e["targets"][0][1] == "expand")
+    body = {"data": [], "fn_index": event["id"], "session_hash": "test"}
+    *_, table = reviewer.client.post("/gradio_api/run/predict", json=body).json()["data"]
+    assert table["headers"] == ["person", "decisions", "accept", "fix", "reject", "last hour"]
+    return {row[0] for row in table["data"]}
+
+
+def test_the_audit_is_for_leads(site: Site) -> None:
+    def audit(reviewer: Reviewer) -> str:
+        button = next(c["id"] for c in reviewer.config["components"] if c["props"].get("elem_id") == "rv-audit")
+        event = next(e for e in reviewer.config["dependencies"] if e["targets"][0] == [button, "click"])
+        body = {"data": [], "fn_index": event["id"], "session_hash": "test"}
+        said: str = reviewer.client.post("/gradio_api/run/predict", json=body).json()["data"][0]
+        return said
+
+    assert "Only a lead" in audit(site.visitor())
+    assert "Only a lead" in audit(site.signed_in("ana"))
+    assert "Nothing to compare yet" in audit(site.signed_in("lea"))
