@@ -6,6 +6,7 @@ SQLite and PostgreSQL. Knows no table but Alembic's own (`tables.py`, `migration
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -93,8 +94,25 @@ def _prepare(connection: Any, record: object) -> None:
     """In this order: waiting must be set before the journal mode, which needs a lock. The driver's own way of
     beginning transactions is switched off, since it would begin them late and as readers."""
     connection.isolation_level = None
-    for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    keep_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def keep_wal(connection: Any) -> None:
+    """SQLite does not wait for a lock while another connection is the first to switch the file to WAL, or the last to
+    leave it: it says "database is locked" at once, whatever the busy timeout."""
+    deadline = time.monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as problem:
+            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:

@@ -1,7 +1,9 @@
 // The reviewer's desk: draws what the server says (tab.py, view.py), and sends what its person wants. Boxes are the
 // editor's (editor.js). Every text from outside becomes a text node; a draft of unsaved edits lies in localStorage.
 (() => {
-  const RENEW_MS = 120_000;
+  const RENEW_MS = 120_000, PATIENCE_MS = 20_000;
+
+  const NAMES = { real: "Real photo", generated: "AI-generated" };
 
   // h("div.card", {title: "…"}, child, …)
   function h(tag, attributes = {}, ...children) {
@@ -17,7 +19,8 @@
   }
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const typing = (e) => e.target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
-  const CHOOSING = ["Enter", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]; // what buttons, links and radio buttons use themselves
+  // Keys that a button, a link or a radio button uses itself.
+  const itsOwn = ({ key, target }) => (target.closest?.("input") && /^(Enter| |Arrow\w+)$/.test(key)) || (target.closest?.("a, button, summary") && /^(Enter| )$/.test(key));
   const token = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 
   // Words that were taken out or put in, by the longest common subsequence.
@@ -58,9 +61,19 @@
     visible() { return this.root.offsetParent !== null; }
     say(text) { this.live.textContent = text; }
     ask(act) {
-      this.busy = act.do !== "renew";
+      this.keepDraft();
+      if (act.do !== "renew") {
+        this.busy = true;
+        clearTimeout(this.waiting);
+        this.waiting = setTimeout(() => this.noAnswer(), PATIENCE_MS);
+      }
       this.serial += 1;
       this.send({ filter: this.wanted, order: this.order, serial: this.serial, ...act });
+    }
+
+    noAnswer() {
+      this.busy = false;
+      this.say("The server does not answer. Nothing is lost: your edits are kept in this browser. Try again.");
     }
 
     // -- what the server says
@@ -69,6 +82,8 @@
       if (shown.person || shown.screen === "signed-out") window.lteSigned(shown.person);
       if (shown.screen === "renewed") return this.renewed(shown.held);
       this.busy = false;
+      clearTimeout(this.waiting);
+      if (shown.screen !== "released") this.unanswered = null;
       ({
         "signed-out": () => this.drawSignIn(shown.notice),
         notice: () => this.say(shown.notice),
@@ -82,7 +97,7 @@
     drawSignIn(notice) {
       const lost = this.task !== null;
       this.keepDraft();
-      this.task = null;
+      this.clear();
       const problem = h("p.rv-problem", { role: "alert" }, notice || (lost ? "Your sign-in is over. Sign in again: your unsaved edits are kept." : ""));
       const form = h("form.lte-card.rv-signin", { onsubmit: (e) => this.signIn(e, form, problem) },
         h("h2", {}, "Sign in to review"),
@@ -102,19 +117,21 @@
     }
     async signOut() {
       this.keepDraft();
-      this.task = null;
-      await fetch("review/sign-out", { method: "POST", body: new URLSearchParams() });
+      this.clear();
+      await fetch("review/sign-out", { method: "POST", body: new URLSearchParams() }).catch(() => null);
       window.lteSigned(null);
       this.drawSignIn("");
     }
+    clear() { this.task = this.shown = this.editor = this.pickReason = null; }
 
     drawEmpty(shown) {
-      this.task = null;
+      this.settled(shown);
+      this.clear();
+      this.shown = shown;
       this.root.replaceChildren(this.bar(shown), h("div.lte-card.rv-empty", {},
         h("h2", {}, "Nothing is left here"),
         h("p.soft", {}, shown.progress.total ? "Every sample that fits the filter is decided, or in somebody else's hands. Change the filter, or look again in a while." : "There are no samples yet. A lead puts some under review with: python -m review import manifest.jsonl"),
-        h("button", { onclick: () => this.ask({ do: "next" }) }, "Look again"), " ",
-        h("button", { onclick: () => this.ask({ do: "previous" }) }, "My last decision")), this.live);
+        h("button", { onclick: () => this.go("next") }, "Look again"), this.hints(), this.live));
       this.say(shown.notice ?? "");
     }
 
@@ -143,26 +160,22 @@
     // -- a sample
     drawTask(shown) {
       const { task } = shown;
-      if (shown.saved && this.kept) this.forget(this.kept.key);
-      this.task = task;
-      this.shown = shown;
-      this.since = Date.now();
-      this.saved = shown.saved ? Date.now() : null;
-      this.content = structuredClone(task.content);
+      this.settled(shown);
+      this.clear();
+      Object.assign(this, { task, shown, since: Date.now() });
       const stage = h("div.rv-stage", {}), loupes = h("div.rv-loupes", {});
       this.text = h("textarea", { rows: 5, maxlength: 4000, "aria-label": "Explanation", oninput: () => this.edited() });
       this.text.value = task.content.explanation;
       this.diff = h("p.rv-diff", {});
-      this.labels = ["real", "generated"].map((label) => h("label.rv-choice", {}, h("input", { type: "radio", name: "rv-label", value: label, checked: label === task.content.label, onchange: () => this.edited() }), label === "real" ? "Real photo" : "AI-generated"));
+      this.labels = ["real", "generated"].map((label) => h("label.rv-choice", {}, h("input", { type: "radio", name: "rv-label", value: label, checked: label === task.content.label, onchange: () => this.edited() }), NAMES[label]));
       this.edits = h("span.rv-edits", {});
-      this.status = h("p.rv-saved", {});
       this.reasons = h("div.rv-reasons", { hidden: true });
       this.root.replaceChildren(this.bar(shown), h("datalist", { id: "rv-labels" }, ...[...new Set(task.before.regions.map((r) => r.label))].map((v) => h("option", { value: v }))),
         h("div.rv-grid", {},
           h("section.lte-card.rv-look", {}, stage, this.tools(), loupes),
           h("section.rv-side", {},
             h("div.lte-card", {}, h("header", {}, h("div", { role: "radiogroup", "aria-label": "Label" }, ...this.labels), h("span.soft", {}, task.figures.join(" · "))), this.text, this.diff),
-            h("div.lte-card.rv-dock", {}, this.buttons(), this.reasons, this.status, this.live),
+            h("div.lte-card.rv-dock", {}, this.buttons(), this.reasons, this.hints(), this.live),
             h("details.lte-card.rv-history", {}, h("summary", {}, "History", h("span.soft", {}, ` ${task.sample} · ${task.state}${task.gold ? " · gold" : ""}`)), h("div.rv-entries", {}), this.leadTools(shown)))));
       this.drawHistory(shown.history);
       this.editor = new window.LteBoxEditor(stage, loupes, { say: (text) => this.say(text), changed: () => this.edited() });
@@ -171,10 +184,22 @@
       this.restoreDraft();
       this.edited();
       this.tick();
+      if (this.root.getBoundingClientRect().top < 0) this.root.scrollIntoView(); // on a phone: the picture comes first
       if (shown.next_image) new Image().src = shown.next_image;
     }
+    // What was decided is on disk: its draft is not needed any more. A skipped sample comes back, with its draft.
+    settled(shown) {
+      this.saved = shown.saved ? Date.now() : null;
+      if (shown.saved && this.last.action !== "skip") this.forget(this.kept.key);
+    }
+    hints() {
+      const hint = (action, name, act) => h("button.rv-link", { type: "button", onclick: act }, h("kbd", {}, this.keys[action].toUpperCase()), ` ${name}`);
+      this.status = h("span", { "aria-live": "off" });
+      return h("p.rv-hints", {}, this.status, hint("undo", "undo last", () => this.go("undo")), hint("previous", "previous", () => this.go("previous")),
+        hint("next", "next", () => this.go("following")), hint("help", "all keys", () => this.help()));
+    }
     tools() {
-      const tool = (key, name, act) => h("button.rv-tool", { type: "button", title: name, onclick: () => { act(); this.root.querySelector(".rv-svg").focus?.(); } }, h("kbd", {}, key), ` ${name}`);
+      const tool = (key, name, act) => h("button.rv-tool", { type: "button", title: name, onclick: act }, h("kbd", {}, key), ` ${name}`);
       return h("div.rv-tools", {}, tool("D", "draw", () => this.editor.arm()), tool("L", "label", () => this.editor.editLabel()), tool("Del", "remove", () => this.editor.remove()),
         tool("Ctrl Z", "undo", () => this.editor.undo()), tool("+", "zoom", () => this.editor.zoom(1.5)), tool("0", "fit", () => this.editor.fit()),
         h("span.soft", {}, h("kbd", {}, "1–9"), " box ", h("kbd", {}, "←↑↓→"), " nudge"));
@@ -207,7 +232,7 @@
       clearTimeout(this.drafting);
       this.drafting = setTimeout(() => this.keepDraft(), 400);
     }
-    draftKey() { return `lte-draft-${this.task.id}`; }
+    draftKey() { return `lte-draft-${this.shown.person.name}-${this.task.id}`; } // people share computers
     keepDraft() {
       if (!this.task || !this.editor) return;
       try {
@@ -236,9 +261,11 @@
     decide(action, extra = {}) {
       if (!this.task || this.busy) return;
       if (action === "accept" && this.dirty()) return this.say(`You have unsaved edits: ${this.keys.fix.toUpperCase()} saves them, Ctrl+Z takes them back.`);
-      this.keepDraft();
-      this.last = { do: "decide", task: this.task.id, version: this.task.version, action, token: token(), seconds: (Date.now() - this.since) / 1000,
-        content: action === "fix" ? this.current() : null, ...extra };
+      const act = { do: "decide", task: this.task.id, version: this.task.version, action, content: action === "fix" ? this.current() : null, ...extra };
+      // The same decision once more, because no answer came, is the same submission: it counts once.
+      const again = this.unanswered && same(this.unanswered.act, act);
+      this.unanswered = again ? this.unanswered : { act, token: token() };
+      this.last = { ...act, token: this.unanswered.token, seconds: (Date.now() - this.since) / 1000 };
       this.kept = { key: this.draftKey(), content: this.current() };
       this.say("Saving…");
       this.ask(this.last);
@@ -256,25 +283,41 @@
       this.pickReason = null;
       this.reasons.hidden = true;
     }
+    go(where) {
+      if (!this.shown || this.busy) return;
+      this.ask(where === "following" && !this.task ? { do: "next" } : { do: where, task: this.task?.id ?? null });
+    }
     drawConflict({ why, theirs }) {
       const mine = this.kept.content;
-      const side = (title, content, state, ...actions) => h("section.lte-card", {}, h("h2", {}, title), h("p.soft", {}, state),
+      const side = (title, content, state, ...actions) => h("section.lte-card", {}, h("h2", {}, title, " ", h("span.chip", {}, state)),
         h("div.rv-mini", { style: `aspect-ratio:${theirs.width}/${theirs.height}` }, h("img", { src: theirs.image, alt: "" }), ...content.regions.map(({ bbox: [x1, y1, x2, y2], label }, i) =>
           h("div", { style: `left:${(100 * x1) / theirs.width}%;top:${(100 * y1) / theirs.height}%;width:${(100 * (x2 - x1)) / theirs.width}%;height:${(100 * (y2 - y1)) / theirs.height}%` }, h("b", {}, `${i + 1} ${label}`)))),
-        h("p", {}, h("b", {}, content.label === "real" ? "Real photo" : "AI-generated")), h("p", {}, content.explanation), ...actions);
-      const overlay = h("div.rv-conflict", { role: "dialog", "aria-modal": "true", "aria-label": "Two versions" }, h("div", {}, h("h2", {}, why), h("p.soft", {}, "Nothing is lost: compare, and choose which one counts."),
-        h("div.rv-two", {},
-          side("Theirs", theirs.content, theirs.state, h("button", { onclick: () => this.takeTheirs(overlay, theirs) }, "Take theirs")),
-          side("Yours", mine, this.last.action, h("button.rv-main", { onclick: () => { overlay.remove(); this.ask({ ...this.last, token: token(), version: theirs.version, overrule: true }); } }, "Keep mine"), " ",
-            h("button", { onclick: () => { overlay.remove(); this.say("Your edits are still here."); } }, "Back to my edits")))));
-      this.root.append(overlay);
-      overlay.querySelector("button").focus();
+        h("p", {}, h("b", {}, NAMES[content.label])), h("p", {}, content.explanation), h("div.rv-buttons", {}, ...actions));
+      const button = (name, css, act) => h(`button${css}`, { type: "button", onclick: () => { dialog.close(); act(); } }, name);
+      const back = () => this.say("Your edits are still here.");
+      const dialog = this.dialog("Two versions", ".rv-conflict", h("header", {}, h("h2", {}, why), h("p.soft", {}, "Nothing is lost: compare, and choose which one counts.")),
+        h("div.rv-two", {}, side("Theirs", theirs.content, theirs.state, button("Take theirs", "", () => this.takeTheirs())),
+          side("Yours", mine, this.last.action, button("Keep mine", ".rv-main", () => this.keepMine(theirs, mine)), button("Back to my edits", "", back))));
+      dialog.addEventListener("cancel", back);
+      dialog.querySelector("section:last-child button:last-child").focus(); // what loses nothing
     }
-    takeTheirs(overlay) {
-      overlay.remove();
+    takeTheirs() {
       this.forget(this.kept.key);
       this.editor = null;
       this.ask({ do: "next" });
+    }
+    // What this person accepted is what they saw, not what somebody made of it since: it is sent along.
+    keepMine(theirs, mine) {
+      const changed = this.last.action === "accept" ? { action: "fix", content: mine } : {};
+      this.last = { ...this.last, ...changed, token: token(), version: theirs.version, overrule: true };
+      this.ask(this.last);
+    }
+    dialog(name, css, ...children) {
+      const dialog = h(`dialog.rv-dialog${css}`, { "aria-label": name, onclose: () => dialog.remove(), onclick: (e) => e.target === dialog && css === ".rv-help" && dialog.close(),
+        onkeydown: (e) => { e.stopPropagation(); if (css === ".rv-help" && e.key === this.keys.help) { e.preventDefault(); dialog.close(); } } }, ...children);
+      this.root.append(dialog);
+      dialog.showModal();
+      return dialog;
     }
 
     // -- time
@@ -283,43 +326,34 @@
     tick() {
       if (!this.saved || !this.status) return;
       const seconds = Math.round((Date.now() - this.saved) / 1000);
-      this.status.replaceChildren(`✓ saved ${seconds < 60 ? `${seconds} s` : `${Math.round(seconds / 60)} min`} ago · `, h("kbd", {}, this.keys.undo.toUpperCase()), " undo last · ", h("kbd", {}, this.keys.help), " all keys");
+      this.status.textContent = `✓ saved ${seconds < 60 ? `${seconds} s` : `${Math.round(seconds / 60)} min`} ago`;
     }
 
     // -- keys
     key(e) {
-      if (!this.task || !this.visible() || e.isComposing) return;
-      if (this.root.querySelector(".rv-conflict")) return;
+      if (!this.shown || !this.visible() || e.isComposing || this.root.querySelector("dialog")) return;
       if ((e.ctrlKey || e.metaKey) && e.key === "Enter") { e.preventDefault(); return this.decide("fix"); }
       if (typing(e)) { if (e.key === "Escape") e.target.blur(); return; }
       if (this.pickReason) {
         if (e.key === "Escape") { e.preventDefault(); return this.closeReasons(); }
         if (/^[1-9]$/.test(e.key)) { e.preventDefault(); return this.pickReason(Number(e.key)); }
       }
-      const itsOwn = CHOOSING.indexOf(e.key) >= (e.target.closest?.("input") ? 0 : 9) || (e.target.closest?.("a, button, summary") && CHOOSING.indexOf(e.key) < 2);
       const inside = e.key !== "Backspace" || this.root.contains(e.target) || e.target === document.body;
-      if (!onButton && inside && this.editor?.key(e)) return e.preventDefault();
-      if (e.ctrlKey || e.metaKey || e.altKey) return;
+      if (!itsOwn(e) && inside && this.editor?.key(e)) return e.preventDefault();
+      if (e.ctrlKey || e.metaKey || e.altKey || e.repeat) return; // a key that is held down decides once
       const action = Object.keys(this.keys).find((name) => this.keys[name] === e.key.toLowerCase());
       const act = {
         accept: () => this.decide("accept"), fix: () => this.decide("fix"), skip: () => this.decide("skip"), reject: () => this.askReason(),
-        undo: () => { this.keepDraft(); this.busy || this.ask({ do: "undo" }); },
-        previous: () => { this.keepDraft(); this.busy || this.ask({ do: "previous", task: this.task.id }); },
-        next: () => { this.keepDraft(); this.busy || this.ask({ do: "following", task: this.task.id }); },
-        explanation: () => this.text.focus(), help: () => this.help(),
+        undo: () => this.go("undo"), previous: () => this.go("previous"), next: () => this.go("following"),
+        explanation: () => this.task && this.text.focus(), help: () => this.help(),
       }[action];
       if (act) { e.preventDefault(); act(); }
     }
     help() {
-      const old = this.root.querySelector(".rv-help");
-      if (old) return old.remove();
       const names = { accept: "accept as it is", fix: "save my edits (also Ctrl Enter)", reject: "reject, with a reason", skip: "skip for now", undo: "take my last decision back", previous: "my decision before", next: "forward again", explanation: "edit the explanation", help: "these keys" };
-      const rows = [...Object.entries(this.keys).map(([name, key]) => [key.toUpperCase(), names[name]]), ["D", "draw a box"], ["1–9", "choose a box"], ["L", "edit its label"], ["← ↑ ↓ →", "nudge by 1 px, Shift 10 px, Ctrl resizes"], ["Del", "delete the box"], ["Ctrl Z / Ctrl Shift Z", "undo and redo edits"], ["+ − 0", "zoom in, out, fit"], ["B", "show or hide what the models proposed"]];
-      const close = () => panel.remove();
-      const panel = h("div.rv-help", { role: "dialog", "aria-label": "Keys" }, h("div.lte-card", {}, h("header", {}, h("h2", {}, "Keys"), h("button.rv-link", { onclick: close }, "Close")), h("dl", {}, ...rows.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)]))));
-      panel.addEventListener("keydown", (e) => e.key === "Escape" && close());
-      this.root.append(panel);
-      panel.querySelector("button").focus();
+      const rows = [...Object.entries(this.keys).map(([name, key]) => [key.toUpperCase(), names[name]]), ["D", "draw a box: drag, or Enter"], ["1–9", "choose a box"], ["L", "edit its label"], ["← ↑ ↓ →", "nudge by 1 px, Shift 10 px, Ctrl resizes"], ["Del", "delete the box"], ["Ctrl Z / Ctrl Shift Z", "undo and redo edits"], ["+ − 0", "zoom in, out, fit"], ["B", "show or hide what the models proposed"]];
+      const dialog = this.dialog("Keys", ".rv-help", h("header", {}, h("h2", {}, "Keys"), h("button.rv-link", { type: "button", onclick: () => dialog.close() }, "Close")),
+        h("dl", {}, ...rows.flatMap(([key, text]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, text)])));
     }
   }
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from review.keys import DEFAULTS, EDITOR
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```(?:sh|console)\n(.*?)```", README, flags=re.DOTALL)
@@ -74,3 +76,10 @@ def test_settings_exist(name: str) -> None:
     from lte_core.settings import Settings
 
     assert name.removeprefix("LTE_").lower() in Settings.model_fields
+
+
+def test_the_key_table_has_the_keys_of_the_review() -> None:
+    table = README[README.index("| key | does |") : README.index("Keys are off while you type")]
+    named = {key.lower() for key in re.findall(r"`([A-Z?])`", table)}
+    assert named >= set(DEFAULTS.values())
+    assert named - set(DEFAULTS.values()) <= EDITOR

@@ -20,6 +20,7 @@ from lte_core.inference.prompts import Prompts
 from lte_core.runs import commit
 from lte_core.schema import Size
 from lte_core.training import nano
+from lte_core.training.conversations import CropShares
 from lte_core.training.pretrain import PretrainConfig, Pretraining
 from lte_core.training.pretrain import Progress as PretrainProgress
 from lte_core.training.scenes import examples, lessons
@@ -35,11 +36,15 @@ NOTE = (
 class Recipe:
     """How much of everything. The training scenes have seed `train_seed`, the test scenes `test_seed`."""
 
-    train_scenes: int = 28_000
+    train_scenes: int = 30_000
     train_seed: int = 1
-    sft_scenes: int = 3_000
-    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=8_000, speak_samples=18_000))
-    sft: SftConfig = field(default_factory=lambda: SftConfig(learning_rate=4e-4, batch_size=8))
+    sft_scenes: int = 3_600
+    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=16_000, speak_samples=66_000))
+    sft: SftConfig = field(
+        default_factory=lambda: SftConfig(
+            learning_rate=4e-4, batch_size=8, crops=CropShares(missing=0.05, unrelated=0.05)
+        )
+    )
 
 
 SINGLE_ROUND = Recipe(base=replace(Recipe().base, image_wh=nano.FULL_WH), sft=replace(Recipe().sft, examine=False))

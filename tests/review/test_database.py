@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from review.database import DatabaseError, backup, open_database, reading, writing
+from review.database import DatabaseError, backup, keep_wal, open_database, reading, writing
 from review.tables import AccountRow, Base
 from tests.review.conftest import Desk, incoming
 
@@ -119,3 +119,32 @@ def test_a_server_is_backed_up_by_its_own_tool(postgres: str) -> None:
     with pytest.raises(DatabaseError, match="pg_dump"):
         backup(engine, Path("/tmp/never.db"))
     engine.dispose()
+
+
+class Switching:
+    """A connection to a file that others are switching to WAL: SQLite refuses so many times without waiting."""
+
+    def __init__(self, refusals: int, code: int) -> None:
+        self._left, self._code = refusals, code
+        self.asked: list[str] = []
+
+    def execute(self, statement: str) -> None:
+        self.asked.append(statement)
+        if self._left:
+            self._left -= 1
+            problem = sqlite3.OperationalError("database is locked")
+            problem.sqlite_errorcode = self._code
+            raise problem
+
+
+def test_a_file_that_is_being_switched_to_wal_is_waited_for() -> None:
+    connection = Switching(3, sqlite3.SQLITE_BUSY_RECOVERY)
+    keep_wal(connection)
+    assert connection.asked == ["PRAGMA journal_mode=WAL"] * 4
+
+
+def test_another_failure_to_switch_is_told_at_once() -> None:
+    connection = Switching(3, sqlite3.SQLITE_READONLY)
+    with pytest.raises(sqlite3.OperationalError):
+        keep_wal(connection)
+    assert len(connection.asked) == 1
