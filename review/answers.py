@@ -58,11 +58,14 @@ class Answers:
     def _decide(self, person: Person, act: Act) -> view.Shown:
         if act.submission is None:
             raise ContentError("The page sent no decision. Reload it.")
+        # A decision makes a sample the person's latest. On the way back through their own, the one before is next.
+        earlier = self._store.previous(person, act.task, act.wanted) if act.wanted.mine else None
         outcome = self._store.decide(person, act.submission)
         if isinstance(outcome, Conflict):
             return view.conflict(outcome)
         saved = view.SAVED[act.submission.action]
-        shown = self._show(person, act, self._store.next(person, act.wanted, act.order), saved)
+        upcoming = earlier if act.wanted.mine else self._store.next(person, act.wanted, act.order)
+        shown = self._show(person, act, upcoming, saved)
         return shown | {"saved": outcome.at.isoformat()}
 
     def _undo(self, person: Person, act: Act) -> view.Shown:
@@ -72,13 +75,15 @@ class Answers:
         return self._show(person, act, task, "Taken back. Decide again, or go on.")
 
     def _previous(self, person: Person, act: Act) -> view.Shown:
-        task = self._store.previous(person, act.task)
+        task = self._store.previous(person, act.task, _of_mine(act))
         if task is None:
             return {"screen": "notice", "notice": "This is the first sample that you decided."}
         return self._show(person, act, task)
 
     def _following(self, person: Person, act: Act) -> view.Shown:
-        task = self._store.following(person, _task(act))
+        task = self._store.following(person, _task(act), _of_mine(act))
+        if task is None and act.wanted.mine:
+            return {"screen": "notice", "notice": "This is the last sample that you decided."}
         return self._show(person, act, task or self._store.next(person, act.wanted, act.order))
 
     def _renew(self, person: Person, act: Act) -> view.Shown:
@@ -105,6 +110,11 @@ class Answers:
         history = () if task is None else self._store.history(person, task.id)
         choices = self._store.choices()
         return view.desk(person, task, counts, mine, choices, act.wanted, act.order, upcoming, notice, history)
+
+
+def _of_mine(act: Act) -> Filter:
+    """Going back and forth leads through all that a person decided, unless they filter their own."""
+    return act.wanted if act.wanted.mine else Filter()
 
 
 def _task(act: Act) -> int:

@@ -6,7 +6,6 @@ on COCO's images.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -106,13 +105,13 @@ def from_coco(document: Mapping[str, Any]) -> Iterator[Draft | BadLine]:
     An image says in `label` whether it is "real" or "generated", and in `explanation` why: COCO has no place of its
     own for either.
     """
-    names = {c.get("id"): str(c.get("name", "")) for c in _dicts(document, "categories")}
-    boxes: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    names = {_key(c, "id"): str(c.get("name", "")) for c in _dicts(document, "categories")}
+    boxes: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in _dicts(document, "annotations"):
-        boxes[annotation.get("image_id")].append(annotation)
+        boxes[_key(annotation, "image_id")].append(annotation)
     for number, image in enumerate(_dicts(document, "images"), 1):
         try:
-            regions = tuple(_coco_region(a, names) for a in boxes[image.get("id")])
+            regions = tuple(_coco_region(a, names) for a in boxes[_key(image, "id")])
             name = _string(image, "file_name")
             size = Size(_whole(image, "width"), _whole(image, "height"))
             content = Content(_label(image.get("label")), _string(image, "explanation"), regions)
@@ -128,8 +127,9 @@ def _task(task: Any) -> Draft:
     data = task.get("data") if isinstance(task, dict) else None
     if not isinstance(data, dict):
         raise FormatError('expected a task with "data", as Label Studio exports it')
-    made = next((task[key][0] for key in ("annotations", "predictions") if task.get(key)), None)
-    results = made.get("result") if isinstance(made, dict) else None
+    made = [task.get(key) for key in ("annotations", "predictions")]
+    first = next((found[0] for found in made if isinstance(found, list) and found), None)
+    results = first.get("result") if isinstance(first, dict) else None
     if not isinstance(results, list):
         raise FormatError("expected at least one annotation, found none")
     regions, size, texts, choices = [], None, [], []
@@ -156,10 +156,15 @@ def _percent_region(value: Mapping[Any, Any], label: str, size: Size) -> Region:
     return Region(_box(corners, size), label)
 
 
-def _coco_region(annotation: Mapping[str, Any], names: Mapping[Any, str]) -> Region:
+def _key(record: Mapping[str, Any], name: str) -> str:
+    """An id as a key, also where a file has a list or an object in its place."""
+    return repr(record.get(name))
+
+
+def _coco_region(annotation: Mapping[str, Any], names: Mapping[str, str]) -> Region:
     match annotation.get("bbox"):
-        case [x, y, w, h] if all(isinstance(v, int | float) and math.isfinite(v) for v in (x, y, w, h)):
-            return Region(_box((x, y, x + w, y + h), None), names.get(annotation.get("category_id"), ""))
+        case [x, y, w, h] if all(map(_is_finite, (x, y, w, h))):
+            return Region(_box((x, y, x + w, y + h), None), names.get(_key(annotation, "category_id"), ""))
         case other:
             raise FormatError(f'expected [x, y, width, height] at "bbox", got {other!r}')
 
@@ -214,13 +219,18 @@ def _string(record: Mapping[str, Any], key: str) -> str:
 
 def _whole(record: Mapping[str, Any], key: str) -> int:
     value = record.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
         raise FormatError(f'expected a positive whole number at "{key}", got {value!r}')
     return value
 
 
 def _number(record: Mapping[Any, Any], key: str) -> float:
     value = record.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not _is_finite(value):
         raise FormatError(f'expected a number at "{key}", got {value!r}')
-    return value
+    return float(cast("float", value))
+
+
+def _is_finite(value: object) -> bool:
+    """A number that a box may have: JSON knows whole numbers beyond every float, and Python knows NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9

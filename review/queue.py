@@ -43,11 +43,12 @@ def free(now: datetime) -> ColumnElement[bool]:
 
 
 def held(person: Person, wanted: Filter, now: datetime) -> Select[int]:
-    """What this person holds, the newest lease first."""
+    """What this person holds and has yet to judge, the newest lease first."""
     query = select(SampleRow.id).where(SampleRow.lease_account_id == person.id, SampleRow.lease_until > now)
     if wanted.state is not None:
         query = query.where(SampleRow.state == wanted.state)
-    return query.where(*matches(wanted)).order_by(SampleRow.lease_until.desc())
+    query = query.where(~touched(person, *VOTES), *matches(wanted))
+    return query.order_by(SampleRow.lease_until.desc())
 
 
 def fresh(person: Person, wanted: Filter, order: Order, now: datetime) -> Select[int]:

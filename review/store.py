@@ -104,7 +104,12 @@ class ReviewStore:
         return Added(len(new), len(samples) - len(new))
 
     def next(self, person: Person, wanted: Filter = ALL, order: Order = Order.HARDEST) -> Task | None:
-        """The sample to work on, leased to this person; the one that they hold already, if it fits. None: all done."""
+        """The sample to work on, leased to this person; the one that they hold already, if it fits. None: all done.
+
+        Of their own samples (`wanted.mine`) it is the one that they decided last.
+        """
+        if wanted.mine:
+            return self.previous(person, None, wanted)
         with writing(self.engine) as session:
             now = self.clock()
             held = session.scalars(queue.held(person, wanted, now).limit(1)).one_or_none()
@@ -113,6 +118,8 @@ class ReviewStore:
 
     def upcoming(self, person: Person, wanted: Filter, order: Order, besides: int) -> Task | None:
         """What `next` would probably give after `besides`; leases nothing."""
+        if wanted.mine:
+            return None
         with reading(self.engine) as session:
             now = self.clock()
             query = queue.fresh(person, wanted, order, now).where(SampleRow.id != besides).limit(1)
@@ -196,13 +203,13 @@ class ReviewStore:
             update_standing(session, row, changed=last.action != Action.SKIP and not last.on_gold)
             return self._lease(session, person, row.id, now)
 
-    def previous(self, person: Person, before: int | None = None) -> Task | None:
+    def previous(self, person: Person, before: int | None = None, wanted: Filter = ALL) -> Task | None:
         """The sample that this person decided last before the one with id `before`; without it, their last one."""
-        return self._walk(person, before, backwards=True)
+        return self._walk(person, before, wanted, backwards=True)
 
-    def following(self, person: Person, after: int) -> Task | None:
+    def following(self, person: Person, after: int, wanted: Filter = ALL) -> Task | None:
         """The sample that this person decided next after the one with id `after`; None: the queue goes on."""
-        return self._walk(person, after, backwards=False)
+        return self._walk(person, after, wanted, backwards=False)
 
     def mark_gold(self, person: Person, task_id: int, gold: bool) -> None:
         """Make a decided sample a gold item, or an ordinary one again. Raises NotAllowed, NoSuchSample."""
@@ -288,11 +295,9 @@ class ReviewStore:
 
     def _choose(self, session: Session, person: Person, wanted: Filter, order: Order, now: datetime) -> int | None:
         """A gold item when one is due, else a fresh sample, else one that was skipped."""
-        queries = [queue.skipped(person, wanted, now)]
-        if not wanted.mine:
-            queries.insert(0, queue.fresh(person, wanted, order, now))
-            if self._gold_is_due(session, person):
-                queries.insert(0, queue.gold(person, now))
+        queries = [queue.fresh(person, wanted, order, now), queue.skipped(person, wanted, now)]
+        if self._gold_is_due(session, person):
+            queries.insert(0, queue.gold(person, now))
         for query in queries:
             # PostgreSQL passes over rows that another transaction is taking; SQLite has one writer and needs no such.
             chosen = session.scalars(query.limit(1).with_for_update(skip_locked=True, of=SampleRow)).one_or_none()
@@ -319,7 +324,7 @@ class ReviewStore:
             session.flush()
         return desk.task_for(session, person, row, now)
 
-    def _walk(self, person: Person, from_id: int | None, backwards: bool) -> Task | None:
+    def _walk(self, person: Person, from_id: int | None, wanted: Filter, backwards: bool) -> Task | None:
         with writing(self.engine) as session:
             later = aliased(DecisionRow)
             latest = (
@@ -334,7 +339,10 @@ class ReviewStore:
                 here = session.scalar(select(latest.c.decision).where(latest.c.sample_id == from_id))
             if here is None and not backwards:
                 return None
-            query = select(latest.c.sample_id)
+            query = select(latest.c.sample_id).join(SampleRow, SampleRow.id == latest.c.sample_id)
+            query = query.where(*queue.matches(wanted))
+            if wanted.state is not None:
+                query = query.where(SampleRow.state == wanted.state)
             if here is not None:
                 query = query.where(latest.c.decision < here if backwards else latest.c.decision > here)
             query = query.order_by(latest.c.decision.desc() if backwards else latest.c.decision)

@@ -165,7 +165,6 @@ def test_previous_and_next_walk_along_the_decisions(ana: Reviewer) -> None:
     assert [actions(ana.site, number) for number in (1, 2, 3)] == [[("ana", Action.ACCEPT)]] * 2 + [[]]
 
 
-@pytest.mark.xfail(strict=True, reason="queue.held gives a walked sample back, though it is decided")
 def test_after_the_last_decision_next_leads_back_to_the_queue(ana: Reviewer) -> None:
     ana.press("a")
     ana.sees(2)

@@ -282,12 +282,28 @@ def test_coordinates_survive_every_format(data: st.DataObject, size: Size) -> No
         assert draft.content.regions[0].box.x2 <= size.width + 1e-6
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                        st.sampled_from(["data", "annotations", "result", "value", "image", "rectanglelabels", "x"]),
-                        inner, max_size=4), max_leaves=12))  # fmt: skip
+def json_of(*keys: str) -> st.SearchStrategy[Any]:
+    """Anything that JSON can say, most of it with these keys."""
+    numbers = st.integers() | st.floats() | st.sampled_from([10**400, -(10**400)])
+    return st.recursive(
+        st.none() | st.booleans() | numbers | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(keys), inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+@given(json_of("data", "annotations", "result", "value", "image", "rectanglelabels", "x", "original_width"))
 def test_any_label_studio_task_is_a_draft_or_a_bad_line(task: Any) -> None:
     assert [type(found) in (Draft, BadLine) for found in from_label_studio([task])] == [True]
+
+
+@given(
+    *[st.lists(json_of("id", "image_id", "category_id", "bbox", "file_name", "width", "height", "label", "name"))] * 3
+)
+def test_any_coco_image_is_a_draft_or_a_bad_line(images: list[Any], boxes: list[Any], names: list[Any]) -> None:
+    document = {"images": images, "annotations": boxes, "categories": names}
+    pictures = [image for image in images if isinstance(image, dict)]
+    assert [type(found) in (Draft, BadLine) for found in from_coco(document)] == [True] * len(pictures)
 
 
 def test_an_export_is_never_mixed_with_another(place: Place) -> None:

@@ -71,6 +71,20 @@ def test_a_fix_is_shown_again_and_its_history_says_what_changed(site: Site) -> N
     assert again["history"][0]["what"].startswith("fix: 1 box changed or drawn")
 
 
+def test_ones_own_samples_are_gone_through_backwards(site: Site) -> None:
+    ana = site.signed_in("ana")
+    tasks = [ana.asks(do="next")["task"]]
+    for _ in range(2):
+        tasks.append(ana.asks(**decision(tasks[-1]))["task"])
+    mine = {"filter": {"mine": True}}
+    shown = ana.asks(do="next", **mine)["task"]
+    assert shown["id"] == tasks[1]["id"]
+    assert ana.asks(do="following", task=shown["id"], **mine)["notice"] == "This is the last sample that you decided."
+    shown = ana.asks(**decision(shown, "reject", reason="bad image"), **mine)
+    assert shown["saved"]
+    assert shown["task"]["id"] == tasks[0]["id"], "not the one that was just decided again"
+
+
 def test_two_reviewers_never_get_the_same_sample(site: Site) -> None:
     ana, bo = site.signed_in("ana"), site.signed_in("bo")
     assert ana.asks(do="next")["task"]["id"] != bo.asks(do="next")["task"]["id"]

@@ -448,6 +448,39 @@ def test_counts_are_of_today_and_the_last_hour(work: Desk) -> None:
     assert work.store.counts().today == 0
 
 
+def test_next_does_not_bring_back_what_was_decided_and_looked_at_again(work: Desk) -> None:
+    work.store.add(incoming(2))
+    first = taken(work, work.ana)
+    decided(work, work.ana, Action.ACCEPT, first)
+    second = taken(work, work.ana)
+    work.clock.forward(1)
+    assert work.store.previous(work.ana, second.id) is not None
+    assert taken(work, work.ana).id == second.id
+
+
+def test_of_ones_own_samples_next_leads_back_through_the_decisions(work: Desk) -> None:
+    work.store.add(incoming(4))
+    made = [taken(work, work.ana)]
+    for action in (Action.ACCEPT, Action.REJECT, Action.ACCEPT):
+        decided(work, work.ana, action, made[-1])
+        made.append(taken(work, work.ana))
+    first, second, third, _ = (task.id for task in made)
+
+    def walked(wanted: Filter) -> list[int]:
+        ids: list[int] = []
+        task = work.store.next(work.ana, wanted)
+        while task is not None:
+            ids.append(task.id)
+            task = work.store.previous(work.ana, task.id, wanted)
+        return ids
+
+    assert walked(Filter(mine=True)) == [third, second, first]
+    assert walked(Filter(mine=True, state=State.ACCEPTED)) == [third, first]
+    assert work.store.following(work.ana, first, Filter(mine=True, state=State.ACCEPTED)).id == third  # type: ignore[union-attr]
+    assert work.store.upcoming(work.ana, Filter(mine=True), Order.HARDEST, third) is None
+    assert work.store.next(work.bo, Filter(mine=True)) is None
+
+
 def test_rows_come_page_by_page_in_the_order_of_their_ids(work: Desk) -> None:
     work.store.add(incoming(7)[::-1])
     assert [row.sample_id for row in work.store.rows(batch=3)] == [f"sample-{i:05d}" for i in range(7)]
