@@ -105,11 +105,10 @@ class Answers:
 
     def _show(self, person: Person, act: Act, task: Task | None, notice: str = "") -> view.Shown:
         counts = self._store.counts(act.wanted, person)
-        mine = self._store.counts(Filter(), person)
         upcoming = None if task is None else self._store.upcoming(person, act.wanted, act.order, task.id)
         history = () if task is None else self._store.history(person, task.id)
         choices = self._store.choices()
-        return view.desk(person, task, counts, mine, choices, act.wanted, act.order, upcoming, notice, history)
+        return view.desk(person, task, counts, choices, act.wanted, act.order, upcoming, notice, history)
 
 
 def _of_mine(act: Act) -> Filter:

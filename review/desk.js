@@ -201,8 +201,7 @@
     tools() {
       const tool = (key, name, act) => h("button.rv-tool", { type: "button", title: name, onclick: act }, h("kbd", {}, key), ` ${name}`);
       return h("div.rv-tools", {}, tool("D", "draw", () => this.editor.arm()), tool("L", "label", () => this.editor.editLabel()), tool("Del", "remove", () => this.editor.remove()),
-        tool("Ctrl Z", "undo", () => this.editor.undo()), tool("+", "zoom", () => this.editor.zoom(1.5)), tool("0", "fit", () => this.editor.fit()),
-        h("span.soft", {}, h("kbd", {}, "1–9"), " box ", h("kbd", {}, "←↑↓→"), " nudge"));
+        tool("Ctrl Z", "undo", () => this.editor.undo()), tool("+", "zoom", () => this.editor.zoom(1.5)), tool("0", "fit", () => this.editor.fit()));
     }
     buttons() {
       const button = (action, name, css, act) => h(`button${css}`, { type: "button", "data-action": action, onclick: act }, name, " ", h("kbd", {}, this.keys[action].toUpperCase()));

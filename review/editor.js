@@ -278,11 +278,14 @@
       tag.append(text);
       group.append(tag);
       if (on && !this.readonly) {
+        // What is seen of a handle is small; what a finger hits is not. On a small box they may not cover its middle.
+        const room = Math.min(x2 - x1, y2 - y1) / 3, seen = Math.min(6 * scale, room), hit = Math.max(seen, Math.min(16 * scale, room));
         for (const [name, [fx, fy]] of Object.entries(HANDLES)) {
-          const dot = document.createElementNS(NS, "circle");
-          const reach = (matchMedia("(pointer: coarse)").matches ? 14 : 6) * scale;
-          for (const [k, v] of Object.entries({ cx: x1 + fx * (x2 - x1), cy: y1 + fy * (y2 - y1), r: reach, class: `rv-handle rv-${name}`, "data-handle": name })) dot.setAttribute(k, v);
-          group.append(dot);
+          for (const [css, r] of [["rv-handle", seen], [`rv-grip rv-${name}`, hit]]) {
+            const dot = document.createElementNS(NS, "circle");
+            for (const [k, v] of Object.entries({ cx: x1 + fx * (x2 - x1), cy: y1 + fy * (y2 - y1), r, class: css, "data-handle": name })) dot.setAttribute(k, v);
+            group.append(dot);
+          }
         }
       }
       return group;

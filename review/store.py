@@ -86,6 +86,7 @@ class ReviewStore:
         self, engine: Engine, config: StoreConfig = StoreConfig(), clock: Callable[[], datetime] = utc_now
     ) -> None:
         self.engine, self.config, self.clock = engine, config, clock
+        self._known_choices: tuple[int | None, Choices] = (None, Choices((), (), ()))
 
     def add(self, samples: Sequence[Incoming]) -> Added:
         """Put samples under review; those whose id is known already are left as they are."""
@@ -256,10 +257,15 @@ class ReviewStore:
             return desk.tally_of(session, person)
 
     def choices(self) -> Choices:
+        """Looked up again when samples came in: none ever goes, or changes in these columns."""
         with reading(self.engine) as session:
-            columns = (SampleRow.generator, SampleRow.source, SampleRow.split)
-            found = (session.scalars(select(column).distinct().where(column.is_not(None))) for column in columns)
-            return Choices(*(tuple(sorted(value for value in values if value)) for values in found))
+            newest = session.scalar(select(func.max(SampleRow.id)))
+            if self._known_choices[0] != newest:
+                columns = (SampleRow.generator, SampleRow.source, SampleRow.split)
+                found = (session.scalars(select(column).distinct().where(column.is_not(None))) for column in columns)
+                choices = Choices(*(tuple(sorted(value for value in values if value)) for values in found))
+                self._known_choices = (newest, choices)
+            return self._known_choices[1]
 
     def image_of(self, sha256: str) -> str | None:
         """The suffix of the image with this hash, if a sample has it."""

@@ -74,10 +74,11 @@ def build_tab(review: Review) -> None:
         )  # fmt: skip
         work_out = gr.Button("Work out agreement and audit", size="sm", elem_id="rv-audit")
         said = gr.HTML(js_on_load=None, apply_default_css=False, elem_classes="lte-html", elem_id="rv-audit-said")
-        gold = gr.Dataframe(interactive=False, label="On gold items")
+        gold = gr.Dataframe(interactive=False, label="On gold items", visible=False)
         curve = gr.LinePlot(
-            x="threshold", y="precision", color="figure", title="Kept by people, by purifier threshold", height=240
-        )
+            x="threshold", y="precision", color="figure", title="Kept by people, by purifier threshold", height=240,
+            visible=False,
+        )  # fmt: skip
         work_out.click(handlers.audit, None, [said, gold, curve], **quiet)
 
 
@@ -114,7 +115,8 @@ class Handlers:
         found = gather(self._store)
         lines = sentences(found) or ["Nothing to compare yet: two people have to judge the same sample first."]
         html = "".join(f"<p>{escape(line)}</p>" for line in lines)
-        return f'<div class="rv-said">{html}</div>', figures.gold_frame(found), figures.thresholds_frame(found)
+        frames = (figures.gold_frame(found), figures.thresholds_frame(found))
+        return f'<div class="rv-said">{html}</div>', *(gr.update(value=f, visible=not f.empty) for f in frames)
 
     def _person(self, request: gr.Request) -> Person | None:
         return self._accounts.named(request.username) if request.username else None

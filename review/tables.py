@@ -124,6 +124,8 @@ class SampleRow(Base):
         Index("ix_samples_hardest", "state", "ease", "id"),
         Index("ix_samples_oldest", "state", "id"),
         Index("ix_samples_random", "state", "shuffle", "id"),
+        # Covering: progress is counted after every decision, within any filter, without reading a sample.
+        Index("ix_samples_counts", "state", "label", "generator", "source", "split"),
         # Partial: a planner that finds "gold" in an index walks over all that is not.
         Index("ix_samples_gold", "shuffle", sqlite_where=text("gold IS 1"), postgresql_where=text("gold IS true")),
     )

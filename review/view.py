@@ -21,7 +21,6 @@ def desk(
     person: Person,
     task: Task | None,
     counts: Counts,
-    mine: Counts,
     choices: Choices,
     wanted: Filter,
     order: Order,
@@ -36,7 +35,7 @@ def desk(
         "person": {"name": person.name, "lead": person.leads},
         "task": None if task is None else shown_task(task),
         "next_image": None if upcoming is None else image_url(upcoming),
-        "progress": _progress(counts, mine),
+        "progress": _progress(counts),
         "filters": {
             "choices": {
                 "label": ["real", "generated"],
@@ -92,12 +91,12 @@ def _content(content: Content) -> Shown:
     }
 
 
-def _progress(counts: Counts, mine: Counts) -> Shown:
+def _progress(counts: Counts) -> Shown:
     return {
         "done": counts.done,
         "total": counts.total,
-        "today": mine.today,
-        "hour": mine.last_hour,
+        "today": counts.today,
+        "hour": counts.last_hour,
         "states": {state.value: number for state, number in counts.by_state.items()},
     }
 

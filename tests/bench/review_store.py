@@ -1,4 +1,4 @@
-"""How long an annotator waits, with few and with many samples.
+"""How long an annotator waits for all that the page is answered, with few and with many samples.
 
 python -m tests.bench.review_store [COUNT …]
 """
@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from review.accounts import Accounts
+from review.answers import Answers
 from review.database import open_database
 from review.incoming import Incoming
-from review.records import Action, Filter, Order, Submission
+from review.records import Order
 from review.store import ReviewStore
+from review.view import Shown
 from tests.review.conftest import PASSWORD, sample
 
 ROUNDS = 200
@@ -34,30 +36,30 @@ def main(counts: list[int]) -> None:
 
 
 def measure(count: int, folder: Path) -> list[str]:
-    """One line of the table. A third of the samples is decided before anything is timed."""
+    """One line of the table: the first sample (`next`), then decisions, each with the next sample in its answer."""
     engine = open_database(f"sqlite:///{folder / 'review.db'}")
-    store, person = ReviewStore(engine), Accounts(engine).add("ana", PASSWORD)
+    store, accounts = ReviewStore(engine), Accounts(engine)
+    person = accounts.add("ana", PASSWORD)
     started = time.perf_counter()
     for start in range(0, count, 1000):
         store.add([Incoming(sample(i), ".jpg", {"similarity": i % 997 / 997}) for i in range(start, start + 1000)])
     imported = count / (time.perf_counter() - started)
     waits: dict[str, list[float]] = {"next": [], "decide": []}
 
-    def timed(name: str, work: Callable[[], object]) -> object:
+    def timed(name: str, work: Callable[[], Shown]) -> Shown:
         started = time.perf_counter()
         result = work()
         waits[name].append(time.perf_counter() - started)
         return result
 
-    orders = list(Order)
+    answers = Answers(store, accounts)
     for number in range(ROUNDS):
-        wanted = Filter(source="test") if number % 2 else Filter()
-        task = store.next(person, wanted, orders[number % 3])
-        assert task is not None
+        wish = {"order": list(Order)[number % 3], "filter": {"source": "test"} if number % 2 else None}
+        task = timed("next", lambda w=wish: answers.answer({"do": "next", **w}, "ana"))["task"]  # type: ignore[misc]
+        act = wish | {"do": "decide", "task": task["id"], "version": task["version"], "action": "accept"}
+        answer = timed("decide", lambda a=act, n=number: answers.answer({**a, "token": f"token-{n:04d}"}, "ana"))  # type: ignore[misc]
+        assert answer["saved"]
         store.release(person)
-        timed("next", lambda w=wanted, n=number: store.next(person, w, orders[n % 3]))  # type: ignore[misc]
-        sent = Submission(task.id, task.version, Action.ACCEPT, f"t{number}")
-        timed("decide", lambda s=sent: store.decide(person, s))  # type: ignore[misc]
     started = time.perf_counter()
     exported = sum(1 for _ in store.rows())
     rows = exported / (time.perf_counter() - started)

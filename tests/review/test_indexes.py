@@ -50,6 +50,13 @@ def test_lookups_use_an_index(work: Desk, engine: Engine, query: str) -> None:
     assert "TEMP B-TREE" not in plan
 
 
+def test_progress_within_a_filter_is_counted_in_an_index_alone(work: Desk, engine: Engine) -> None:
+    columns = "state, count(*) FROM samples"
+    for where in ("", "WHERE source = 'test'", "WHERE label = 'real' AND split = 'val' AND generator = 'g'"):
+        plan = explained(engine, f"SELECT {columns} {where} GROUP BY state")
+        assert re.fullmatch(r"SCAN samples USING COVERING INDEX \w+", plan)
+
+
 def test_gold_items_are_found_in_an_index_of_their_own(work: Desk, engine: Engine) -> None:
     plan = explained(engine, "SELECT id FROM samples WHERE gold IS 1 ORDER BY shuffle LIMIT 1")
     assert plan == "SCAN samples USING INDEX ix_samples_gold"  # which holds gold items alone
