@@ -147,11 +147,21 @@ def choose_shown(
 
 def _box_json(region: Region, sample: TraceSample, frame: Size, step: int) -> str:
     box = rescale(region.box, Size(sample.width, sample.height), frame)
-    limits = (frame.width, frame.height) * 2
-    numbers = (min(limit, max(0, round(v / step) * step)) for v, limit in zip(box.xyxy, limits, strict=True))
+    x1, x2 = _stated(box.x1, box.x2, frame.width, step)
+    y1, y2 = _stated(box.y1, box.y2, frame.height, step)
+    numbers = (x1, y1, x2, y2)
     # A label is one line without the characters that would end it: the form has no escapes.
     label = re.sub(r"[\"\\<>\s]+", " ", region.label).strip()[:60] or "area"
     return f'{{"bbox_2d":[{",".join(map(str, numbers))}],"label":"{label}"}}'
+
+
+def _stated(low: float, high: float, limit: int, step: int) -> tuple[int, int]:
+    """Both ends of a box's side in whole steps of the frame; at least one step apart, since a box without area is
+    none to the reader of a reply."""
+    first, last = (min(limit, max(0, round(v / step) * step)) for v in (low, high))
+    if first == last:
+        return (first, last + step) if last + step <= limit else (first - step, last)
+    return first, last
 
 
 def _plain(text: str) -> str:

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from lte_core.dataset.manifest import BadLine, read_manifest, to_line, write_manifest
 from lte_core.images import measure_image
 from lte_core.schema import Box, Region, Size, TraceSample, Verdict
 from review.export import FORMATS, ExportConfig, ExportError, export
-from review.formats import Draft, Told, from_coco, from_label_studio, to_coco_boxes, to_coco_image, to_label_studio
+from review.formats import Draft, from_coco, from_label_studio
 from review.importing import Imported, ImportProblem, import_samples
 from review.media import Media, MediaError
 from review.records import Action, Content, Filter, Reason, State, Submission
@@ -260,50 +258,6 @@ def test_label_studio_and_coco_come_back_as_they_went(place: Place) -> None:
     # and both can be imported as they are, under ids that are known
     for name in ("label-studio.json", "coco.json"):
         assert import_samples(out / name, place.work.store, place.media) == Imported(known=3)
-
-
-sides = st.integers(40, 5000)
-
-
-@given(st.data(), st.builds(Size, sides, sides))
-def test_coordinates_survive_every_format(data: st.DataObject, size: Size) -> None:
-    x1 = data.draw(st.floats(0, size.width - 5))
-    y1 = data.draw(st.floats(0, size.height - 5))
-    box = Box(x1, y1, data.draw(st.floats(x1 + 4, size.width)), data.draw(st.floats(y1 + 4, size.height)))
-    content = Content(Verdict.REAL, "why", (Region(box, "hand"),))
-    told = Told("a", "images/a.jpg", size, content, "test", None, None)
-    task = json.loads(json.dumps(to_label_studio(told, 1)))
-    image = json.loads(json.dumps(to_coco_image(told, 1)))
-    boxes = json.loads(json.dumps(to_coco_boxes(told, 1, 1, {"hand": 7})))
-    document = {"images": [image], "annotations": boxes, "categories": [{"id": 7, "name": "hand"}]}
-    for draft in (*from_label_studio([task]), *from_coco(document)):
-        assert isinstance(draft, Draft)
-        assert draft.content.regions[0].box.xyxy == pytest.approx(box.xyxy, abs=1e-6)
-        assert draft.content.regions[0].box.x2 <= size.width + 1e-6
-
-
-def json_of(*keys: str) -> st.SearchStrategy[Any]:
-    """Anything that JSON can say, most of it with these keys."""
-    numbers = st.integers() | st.floats() | st.sampled_from([10**400, -(10**400)])
-    return st.recursive(
-        st.none() | st.booleans() | numbers | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(keys), inner, max_size=4),
-        max_leaves=12,
-    )
-
-
-@given(json_of("data", "annotations", "result", "value", "image", "rectanglelabels", "x", "original_width"))
-def test_any_label_studio_task_is_a_draft_or_a_bad_line(task: Any) -> None:
-    assert [type(found) in (Draft, BadLine) for found in from_label_studio([task])] == [True]
-
-
-@given(
-    *[st.lists(json_of("id", "image_id", "category_id", "bbox", "file_name", "width", "height", "label", "name"))] * 3
-)
-def test_any_coco_image_is_a_draft_or_a_bad_line(images: list[Any], boxes: list[Any], names: list[Any]) -> None:
-    document = {"images": images, "annotations": boxes, "categories": names}
-    pictures = [image for image in images if isinstance(image, dict)]
-    assert [type(found) in (Draft, BadLine) for found in from_coco(document)] == [True] * len(pictures)
 
 
 def test_an_export_is_never_mixed_with_another(place: Place) -> None:
