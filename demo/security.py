@@ -87,14 +87,15 @@ class Guard:
 
 
 def _same_origin(headers: Headers) -> bool:
-    """True without an Origin (programs send none), and when it names this host.
+    """True when the Origin names this host, and without one: programs send none. A browser that sends none tells by
+    another header when the page that asks is another site's.
 
     A proxy may hide the host behind its own. The forwarded one can be believed here: another site's page cannot
     set that header without being asked first (CORS), and is then refused.
     """
     origin = headers.get("origin")
     if origin is None:
-        return True
+        return headers.get("sec-fetch-site", "none") in ("none", "same-origin")
     host = urlsplit(origin).netloc
     return bool(host) and host in (headers.get("host"), headers.get("x-forwarded-host"))
 

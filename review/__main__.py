@@ -240,8 +240,13 @@ def _filter(label: str | None, source: str | None, generator: str | None, split:
     from typing import get_args
 
     from lte_core.schema import Split, Verdict
-    from review.records import Filter
+    from review.records import ContentError, Filter, check_text
 
+    for name, value in (("--source", source), ("--generator", generator)):
+        try:
+            check_text(value or "", name)
+        except ContentError as problem:
+            raise typer.BadParameter(str(problem), param_hint=name) from problem
     if label is not None and label not in list(Verdict):
         raise typer.BadParameter(f"expected real or generated, got {label!r}", param_hint="--label")
     if split is not None and split not in get_args(Split):

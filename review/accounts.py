@@ -1,7 +1,8 @@
 """Who may review: accounts, passwords and sign-ins.
 
 Passwords are hashed with argon2; a sign-in is a random token, of which the database keeps the SHA-256 only. Failed
-sign-ins slow further ones down, by name and by address. Draws no page (`web.py`), asks nobody (`__main__.py`).
+sign-ins slow further ones down: soon for a name from one address, late for a name from anywhere, so that a stranger
+can keep few people out and guess little. Draws no page (`web.py`), asks nobody (`__main__.py`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -40,14 +42,18 @@ class SignInError(Exception):
 
 @dataclass(frozen=True)
 class AccountsConfig:
-    """All values are ours. `free_failures` are without delay; each further one doubles it, from `delay_s` up to
-    `max_delay_s`; failures are forgotten after `memory_s`."""
+    """All values are ours. So many failures for a name from one address (`free_failures`), and from anywhere
+    (`free_anywhere`), are without delay; each further one doubles it, from `delay_s` up to `max_delay_s`; failures are
+    forgotten after `memory_s`. An address alone is never slowed down: behind a proxy everybody has the same one.
+    `at_once` passwords are checked at a time: each takes memory and a core."""
 
     session_s: float = 12 * 3600
     free_failures: int = 5
+    free_anywhere: int = 50
     delay_s: float = 2.0
-    max_delay_s: float = 300.0
+    max_delay_s: float = 60.0
     memory_s: float = 3600.0
+    at_once: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class Accounts:
         self._engine, self._config, self._clock = engine, config, clock
         self._hasher = hasher or PasswordHasher()
         self._nobody = self._hasher.hash(secrets.token_hex(16))
+        self._checking = threading.BoundedSemaphore(config.at_once)
 
     def first_lead(self) -> NewAccount | None:
         """Make a lead with a random password when there is no account at all; of two starts at once only one does."""
@@ -155,13 +162,14 @@ class Accounts:
 
         An unknown name takes as long as a wrong password, and both get the same answer.
         """
-        keys = (f"name {name.lower()[:60]}", f"address {address[:60]}")
-        self._check_delay(keys)
+        name = name.lower() if NAME.fullmatch(name) else ""
+        keys = {f"{name} from {address[:60]}": self._config.free_failures, f"name {name}": self._config.free_anywhere}
+        self._take_attempt(keys)
         with reading(self._engine) as session:
-            row = session.scalars(select(AccountRow).where(AccountRow.name == name.lower())).one_or_none()
-        right = self._verify(row.password_hash if row else self._nobody, password[: MAX_PASSWORD + 1])
+            row = session.scalars(select(AccountRow).where(AccountRow.name == name)).one_or_none()
+        with self._checking:
+            right = self._verify(row.password_hash if row else self._nobody, password[: MAX_PASSWORD + 1])
         if row is None or not right or row.disabled_at is not None:
-            self._note_failure(keys)
             raise SignInError("The name or the password is wrong. Try again, or ask a lead for a new password.")
         token = secrets.token_urlsafe(32)
         with writing(self._engine) as session:
@@ -169,7 +177,7 @@ class Accounts:
             if self._hasher.check_needs_rehash(row.password_hash):
                 hashed = self._hasher.hash(password)
                 session.execute(update(AccountRow).where(AccountRow.id == row.id).values(password_hash=hashed))
-            session.execute(delete(FailureRow).where(FailureRow.key == keys[0]))
+            session.execute(delete(FailureRow).where(FailureRow.key.in_(keys)))
             session.execute(delete(SessionRow).where(SessionRow.expires_at < now))
             session.add(
                 SessionRow(
@@ -207,34 +215,31 @@ class Accounts:
     def _verify(self, hashed: str, password: str) -> bool:
         try:
             return self._hasher.verify(hashed, password)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):  # half a character is in no password
             return False
 
     def _revoke(self, session: Session, account: int) -> None:
         alive = update(SessionRow).where(SessionRow.account_id == account, SessionRow.revoked_at.is_(None))
         session.execute(alive.values(revoked_at=self._clock()))
 
-    def _check_delay(self, keys: tuple[str, ...]) -> None:
-        """Raise SignInError while the last failure is too recent. The server never sleeps for anyone."""
-        now, config = self._clock(), self._config
-        with reading(self._engine) as session:
-            recent = select(FailureRow.key, func.count(), func.max(FailureRow.at)).where(
-                FailureRow.key.in_(keys), FailureRow.at > now - timedelta(seconds=config.memory_s)
-            )
-            found = session.execute(recent.group_by(FailureRow.key)).all()
-        for _, count, last in found:
-            over = count - config.free_failures
-            if over < 0:
-                continue
-            wait = min(config.max_delay_s, config.delay_s * 2 ** min(over, 30))
-            left = (last + timedelta(seconds=wait) - now).total_seconds()
-            if left > 0:
-                raise SignInError(f"Too many failed attempts. Try again in {left:.0f} s.")
+    def _take_attempt(self, keys: Mapping[str, int]) -> None:
+        """Note a failure for every key (a success takes them back), so that tries at the same time count, too.
 
-    def _note_failure(self, keys: tuple[str, ...]) -> None:
+        Raises SignInError, and notes nothing, while the last failure of a key with more than its free ones is too
+        recent. The server never sleeps for anyone.
+        """
+        now, config = self._clock(), self._config
         with writing(self._engine) as session:
-            now = self._clock()
-            session.execute(delete(FailureRow).where(FailureRow.at < now - timedelta(seconds=self._config.memory_s)))
+            session.execute(delete(FailureRow).where(FailureRow.at < now - timedelta(seconds=config.memory_s)))
+            recent = select(FailureRow.key, func.count(), func.max(FailureRow.at)).where(FailureRow.key.in_(keys))
+            for key, count, last in session.execute(recent.group_by(FailureRow.key)).all():
+                over = count - keys[key]
+                if over < 0:
+                    continue
+                wait = min(config.max_delay_s, config.delay_s * 2 ** min(over, 30))
+                left = (last + timedelta(seconds=wait) - now).total_seconds()
+                if left > 0:
+                    raise SignInError(f"Too many failed attempts. Try again in {left:.0f} s.")
             session.add_all(FailureRow(key=key, at=now) for key in keys)
 
 

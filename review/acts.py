@@ -5,7 +5,6 @@ Nothing that the page says is believed but what its person wants; sizes, states 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from review.records import (
     Reason,
     State,
     Submission,
+    check_text,
 )
 
 Do = Literal["next", "open", "decide", "undo", "previous", "following", "renew", "release", "history", "gold"]
@@ -71,7 +71,7 @@ def _submission(record: Mapping[str, Any], task: int) -> Submission:
     reason = record.get("reason")
     comment = _text(record.get("comment") or "", MAX_COMMENT, "comment")
     seconds = record.get("seconds")
-    spent = float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else 0.0
+    spent = float(cast("float", seconds)) if _is_number(seconds) else 0.0
     return Submission(
         task,
         _id(record.get("version")),
@@ -80,7 +80,7 @@ def _submission(record: Mapping[str, Any], task: int) -> Submission:
         _content(record.get("content")) if action is Action.FIX else None,
         None if reason is None else _one_of(Reason, reason, "reason"),
         comment,
-        min(max(spent, 0.0), _MAX_SECONDS) if math.isfinite(spent) else 0.0,
+        min(max(spent, 0.0), _MAX_SECONDS),
         record.get("overrule") is True,
     )
 
@@ -144,6 +144,7 @@ def _text(value: Any, most: int, name: str) -> str:
         raise ContentError(f"The {name} is missing. Reload the page.")
     if len(value) > most:
         raise ContentError(f"The {name} has {len(value)} characters; at most {most} are taken.")
+    check_text(value, name)
     return value
 
 

@@ -6,11 +6,14 @@ the folder.
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 
 MOST_FILES = 200_000
 MOST_UNPACKED = 8 * 2**30
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, ValueError)
 _TEXT = (".json", ".jsonl", ".md", ".txt")
 
 
@@ -36,7 +39,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             # an entry than it was said to have.
             packed.extractall(folder, [entry.filename for entry in entries])
             return Path(packed.extract(manifest, folder))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as problem:
+    except _BROKEN as problem:
         raise ArchiveError(f"This is no zip file that can be read ({problem}).") from problem
     except OSError as problem:
         raise ArchiveError(f"The archive cannot be unpacked ({problem.strerror or problem}).") from problem

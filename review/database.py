@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ def backup(engine: Engine, to: Path) -> None:
             target.execute("PRAGMA journal_mode=DELETE")  # one file that needs no other
         part.rename(to)
     except (OSError, sqlite3.Error) as problem:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise DatabaseError(f"The backup to {to} failed: {problem}.") from problem
 
 

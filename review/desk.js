@@ -17,11 +17,31 @@
     node.append(...children.filter((child) => child != null && child !== false));
     return node;
   }
+  const asTyped = (text) => text.replace(/\r\n?/g, "\n").trim(); // a text field has no other line ends
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
   const typing = (e) => e.target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
   // Keys that a button, a link or a radio button uses itself.
   const itsOwn = ({ key, target }) => (target.closest?.("input") && /^(Enter| |Arrow\w+)$/.test(key)) || (target.closest?.("a, button, summary") && /^(Enter| )$/.test(key));
   const token = () => crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+  // Who reloads the page (Gradio does so, too, when its server was restarted) comes back to the tab where they were.
+  function keepTab() {
+    const named = (test) => [...document.querySelectorAll('#lte-tabs [role="tab"]')].find(test), name = (tab) => tab.textContent.trim();
+    let last = null;
+    try { last = sessionStorage.getItem("lte-tab"); } catch { /* none was kept */ }
+    document.addEventListener("click", (e) => {
+      const tab = named((one) => one.contains(e.target));
+      if (tab) try { sessionStorage.setItem("lte-tab", name(tab)); } catch { /* a forbidden storage forgets */ }
+    });
+    const drawn = new MutationObserver(() => {
+      const tab = named((one) => name(one) === last);
+      if (!tab) return;
+      drawn.disconnect();
+      setTimeout(() => tab.click());
+    });
+    if (last) drawn.observe(document.documentElement, { childList: true, subtree: true });
+  }
+  keepTab();
 
   // Words that were taken out or put in, by the longest common subsequence.
   function difference(before, after) {
@@ -73,6 +93,9 @@
 
     noAnswer() {
       this.busy = false;
+      if (!this.live.isConnected) {
+        this.root.replaceChildren(h("div.lte-card.rv-empty", {}, h("p", {}, "The server does not answer."), h("button", { type: "button", onclick: () => this.ask({ do: "next" }) }, "Try again")));
+      }
       this.say("The server does not answer. Nothing is lost: your edits are kept in this browser. Try again.");
     }
 
@@ -105,7 +128,9 @@
         h("label", {}, "Name", h("input", { name: "name", autocomplete: "username", required: true, autocapitalize: "none" })),
         h("label", {}, "Password", h("input", { name: "password", type: "password", autocomplete: "current-password", required: true })),
         h("button.rv-main", {}, "Sign in"), problem);
+      const here = this.root.contains(document.activeElement) || document.activeElement === document.body;
       this.root.replaceChildren(form);
+      if (here && this.visible()) form.name.focus({ preventScroll: true });
     }
     async signIn(e, form, problem) {
       e.preventDefault();
@@ -128,10 +153,12 @@
       this.settled(shown);
       this.clear();
       this.shown = shown;
-      this.root.replaceChildren(this.bar(shown), h("div.lte-card.rv-empty", {},
-        h("h2", {}, "Nothing is left here"),
-        h("p.soft", {}, shown.progress.total ? "Every sample that fits the filter is decided, or in somebody else's hands. Change the filter, or look again in a while." : "There are no samples yet. A lead puts some under review with: python -m review import manifest.jsonl"),
-        h("button", { onclick: () => this.go("next") }, "Look again"), this.hints(), this.live));
+      const filtered = Object.values(shown.filters.wanted).some(Boolean);
+      const why = shown.progress.total ? "Every sample that fits is decided, or in somebody else's hands. Look again in a while." : filtered ? "No sample fits this filter." : "There are no samples yet. A lead puts some under review with: python -m review import manifest.jsonl";
+      this.root.replaceChildren(this.bar(shown), h("div.lte-card.rv-empty", {}, h("h2", {}, "Nothing is left here"), h("p.soft", {}, why),
+        h("div.rv-buttons", {}, h("button", { type: "button", onclick: () => this.ask({ do: "next" }) }, "Look again"),
+          filtered && h("button", { type: "button", onclick: () => { this.wanted = {}; this.ask({ do: "next" }); } }, "Clear the filter")),
+        this.hints(), this.live));
       this.say(shown.notice ?? "");
     }
 
@@ -219,9 +246,9 @@
 
     // -- edits
     current() {
-      return { label: this.labels.map((l) => l.firstChild).find((input) => input.checked)?.value ?? this.task.content.label, explanation: this.text.value.trim(), regions: this.editor.regions() };
+      return { label: this.labels.map((l) => l.firstChild).find((input) => input.checked)?.value ?? this.task.content.label, explanation: asTyped(this.text.value), regions: this.editor.regions() };
     }
-    dirty() { return this.task && this.editor && !same(this.current(), { ...this.task.content, explanation: this.task.content.explanation.trim() }); }
+    dirty() { return this.task && this.editor && !same(this.current(), { ...this.task.content, explanation: asTyped(this.task.content.explanation) }); }
     edited() {
       const parts = difference(this.task.before.explanation, this.text.value);
       this.diff.replaceChildren(...(parts.length > 1 || parts[0]?.[0] !== "same" ? parts.flatMap(([kind, words]) => [kind === "same" ? words : h(kind, {}, words), " "]) : []));

@@ -6,17 +6,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVarTuple, cast
+from typing import Any, cast
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from lte_core.schema import Box, Region, Size, Split, Verdict
-from review.records import Action, Activity, Content, Decision, Entry, Origin, Person, Reason, Revision, State, Task
-from review.standing import VOTES, Vote
+from review.records import Action, Content, Decision, Entry, Origin, Person, Reason, Revision, State, Task
+from review.standing import STATE_AFTER, VOTES, Vote
 from review.tables import AccountRow, DecisionRow, RevisionRow, SampleRow
-
-Columns = TypeVarTuple("Columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +83,41 @@ def votes_of(session: Session, sample: int) -> list[Vote]:
     ]
 
 
+def hidden_gold(person: Person, row: SampleRow) -> bool:
+    """A gold item, which is to look to this person like any other sample."""
+    return row.gold and not person.leads
+
+
 def latest_of(session: Session, person: Person, sample: int) -> DecisionRow | None:
-    """The person's latest decision on the sample that was not taken back."""
+    """The person's latest vote on the sample that was not taken back."""
     undone = select(DecisionRow.undoes).where(DecisionRow.sample_id == sample, DecisionRow.undoes.is_not(None))
     query = (
         select(DecisionRow)
         .where(DecisionRow.sample_id == sample, DecisionRow.account_id == person.id)
-        .where(DecisionRow.action != Action.UNDO, DecisionRow.id.not_in(undone))
+        .where(DecisionRow.action.in_(VOTES), DecisionRow.id.not_in(undone))
     )
     return session.scalars(query.order_by(DecisionRow.id.desc()).limit(1)).one_or_none()
 
 
 def shown_revision(session: Session, person: Person, row: SampleRow) -> RevisionRow:
-    """The person's own last fix, or what the reviews came to, or what the machine proposed.
+    """What the reviews came to; before they are done the person's own last fix, or what the machine proposed.
 
     An open sample never shows what another reviewer made of it, and a gold item not what it came to.
     """
     number = row.current
-    mine = latest_of(session, person, row.id)
-    if mine is not None:
+    if hidden_gold(person, row) or row.state in (State.OPEN, State.DISPUTED):
+        mine = latest_of(session, person, row.id)
+        if mine is None:
+            return machine_revision(session, row.id)
         number = mine.revision
-    elif row.gold and not person.leads:
-        return machine_revision(session, row.id)
     return revision_row(session, row.id, number) or machine_revision(session, row.id)
+
+
+def shown_state(person: Person, row: SampleRow, mine: str | None) -> State:
+    """An annotator's answer to a gold item looks like any other's: as if their vote (`mine`) had decided it."""
+    if hidden_gold(person, row):
+        return State.OPEN if mine is None else STATE_AFTER.get(Action(mine), State.OPEN)
+    return State(row.state)
 
 
 def task_for(session: Session, person: Person, row: SampleRow, now: datetime) -> Task:
@@ -123,8 +133,8 @@ def task_for(session: Session, person: Person, row: SampleRow, now: datetime) ->
         source=row.source,
         generator=row.generator,
         split=cast("Split | None", row.split),
-        state=State.OPEN if row.gold and not person.leads else State(row.state),
-        version=row.version,
+        state=shown_state(person, row, None if mine is None else mine.action),
+        version=_shown_version(session, person, row),
         before=content_of(machine),
         content=content_of(shown_revision(session, person, row)),
         annotation=row.annotation,
@@ -132,6 +142,14 @@ def task_for(session: Session, person: Person, row: SampleRow, now: datetime) ->
         mine=None if mine is None else Action(mine.action),
         gold=row.gold and person.leads,
     )
+
+
+def _shown_version(session: Session, person: Person, row: SampleRow) -> int:
+    """Of a gold item as many as this person made: that others decided it before is not to be seen."""
+    if not hidden_gold(person, row):
+        return row.version
+    query = select(func.count()).where(DecisionRow.sample_id == row.id, DecisionRow.account_id == person.id)
+    return 1 + (session.scalar(query.where(DecisionRow.action != Action.SKIP)) or 0)
 
 
 def revisions_of(session: Session, sample: int) -> tuple[Revision, ...]:
@@ -201,37 +219,6 @@ def exported(session: Session, query: Select[SampleRow]) -> Iterator[Exported]:
             cast("Split | None", row.split), row.annotation, State(row.state), row.gold, machine[row.id].content,
             current[row.id], contents[row.id], decisions.get(row.id, ()),
         )  # fmt: skip
-
-
-def count_decisions(session: Session, person: Person | None, since: datetime) -> int:
-    """Votes since a moment, of one person or of all; those taken back do not count."""
-    undone = select(DecisionRow.undoes).where(DecisionRow.undoes.is_not(None))
-    query = select(func.count()).where(DecisionRow.at >= since, DecisionRow.action.in_(VOTES))
-    query = query.where(DecisionRow.id.not_in(undone))
-    if person is not None:
-        query = query.where(DecisionRow.account_id == person.id)
-    return session.scalar(query) or 0
-
-
-def activity_since(session: Session, person: Person | None, since: datetime) -> list[Activity]:
-    """Votes since a moment that stand, oldest first, of one person or of all."""
-    query = _standing(select(DecisionRow.at, AccountRow.name, DecisionRow.action), person)
-    query = query.where(DecisionRow.at >= since).order_by(DecisionRow.at)
-    return [Activity(at, name, Action(action)) for at, name, action in session.execute(query)]
-
-
-def tally_of(session: Session, person: Person | None) -> dict[tuple[str, Action], int]:
-    """How many votes stand, by person and action."""
-    query = _standing(select(AccountRow.name, DecisionRow.action, func.count()), person)
-    found = session.execute(query.group_by(AccountRow.name, DecisionRow.action))
-    return {(name, Action(action)): number for name, action, number in found}
-
-
-def _standing(query: Select[*Columns], person: Person | None) -> Select[*Columns]:
-    undone = select(DecisionRow.undoes).where(DecisionRow.undoes.is_not(None))
-    query = query.join(AccountRow, DecisionRow.account_id == AccountRow.id)
-    query = query.where(DecisionRow.action.in_(VOTES), DecisionRow.id.not_in(undone))
-    return query if person is None else query.where(DecisionRow.account_id == person.id)
 
 
 def _revision(row: RevisionRow, name: str | None) -> Revision:

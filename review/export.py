@@ -29,7 +29,7 @@ from lte_core.training.conversations import Words
 from review import sft_formats
 from review.desk import Exported
 from review.formats import Told, to_coco_boxes, to_coco_image, to_label_studio
-from review.media import Media, MediaError, link_or_copy
+from review.media import READ_ONLY, Media, MediaError, link_or_copy
 from review.records import Action, Content, Decision, Filter, State
 from review.store import ReviewStore
 
@@ -67,6 +67,7 @@ def export(
     progress: Callable[[int], None] = lambda rows: None,
 ) -> ExportCounts:
     """Write the export to a new folder `out`. Raises ExportError when that holds something, or on a full disk."""
+    out = out.resolve()  # "." has a name, too
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(f"{out} is there already. Name a new folder: an export is never mixed with another one.")
     part = out.with_name(f".{out.name}.part")
@@ -150,6 +151,7 @@ class _Crops:
             kept.parent.mkdir(parents=True, exist_ok=True)
             part = kept.with_suffix(".part")
             crop(self._pixels, cut.box).save(part, "PNG", compress_level=1)
+            part.chmod(READ_ONLY)
             part.replace(kept)
         link_or_copy(kept, self._folder / name)
         return name

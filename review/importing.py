@@ -18,7 +18,7 @@ from lte_core.schema import Size, TraceSample
 from review.formats import Draft, from_coco, from_label_studio
 from review.incoming import Incoming
 from review.media import Kept, Media
-from review.records import Content, ContentError, checked
+from review.records import Content, ContentError, check_text, checked
 from review.store import ReviewStore
 
 BATCH = 200
@@ -56,7 +56,13 @@ def import_samples(
     for lines in _batched(_entries(path), BATCH):
         good: list[Incoming] = []
         for number, entry in lines:
-            found = entry if isinstance(entry, BadLine) else _prepare(number, entry, root, media)
+            try:
+                found = entry if isinstance(entry, BadLine) else _prepare(number, entry, root, media)
+            except OSError as problem:
+                raise ImportProblem(
+                    f"Line {number} cannot be taken in: {problem.strerror or problem} ({media.folder}). Make room or "
+                    "mend the folder, then import again: what is there already is left alone."
+                ) from problem
             if isinstance(found, BadLine):
                 report(found)
                 total = replace(total, bad=total.bad + 1)
@@ -101,6 +107,7 @@ def _prepare(number: int, entry: TraceSample | Draft, root: Path, media: Media) 
     """Take the image in, and hold the sample against it."""
     try:
         for name, value in (("id", entry.id), ("source", entry.source), ("generator", entry.generator or "")):
+            check_text(value, name)
             if len(value) > MAX_TEXT:
                 raise ContentError(f"the {name} has {len(value)} characters; at most {MAX_TEXT} are kept")
         if not entry.id:

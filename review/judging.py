@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from lte_core.schema import Size
 from review import desk
 from review.records import Action, Conflict, ContentError, Origin, Person, State, Submission, checked
-from review.standing import stand
+from review.standing import STATE_AFTER, stand
 from review.tables import AccountRow, RevisionRow, SampleRow
 
 
@@ -21,6 +21,8 @@ def find_conflict(
     session: Session, person: Person, row: SampleRow, submission: Submission, now: datetime
 ) -> Conflict | None:
     """Why the submission cannot be taken: the sample changed since it was shown, or somebody else holds it."""
+    if desk.hidden_gold(person, row):
+        return None  # an answer that changes nothing of the sample, and tells nothing about it
     live = row.lease_until is not None and row.lease_until > now
     holder = row.lease_account_id if live and row.lease_account_id != person.id else None
     stale = submission.version != row.version
@@ -77,12 +79,6 @@ def update_standing(session: Session, row: SampleRow, changed: bool) -> bool:
     row.state, row.current, row.reviews_left = standing.state, standing.revision, standing.reviews_left
     row.label = current.label
     row.version += changed
+    # A gold item whose own decision was taken back measures nobody: it is a sample to be decided again.
+    row.gold = row.gold and row.state in STATE_AFTER.values()
     return before != (row.state, row.current, row.reviews_left, row.label)
-
-
-def shown_state(person: Person, row: SampleRow, action: str) -> State:
-    """An annotator's answer to a gold item looks like any other."""
-    if row.gold and not person.leads:
-        shown = {Action.ACCEPT: State.ACCEPTED, Action.FIX: State.FIXED, Action.REJECT: State.REJECTED}
-        return shown.get(Action(action), State.OPEN)
-    return State(row.state)

@@ -16,6 +16,7 @@ from pathlib import Path
 from lte_core.images import ImageError, Measured, measure_image, read_image
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif", "GIF": ".gif"}
+READ_ONLY = 0o444  # an export's files are links to these: who edits one there is stopped, not believed
 _SHOWN = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
@@ -51,6 +52,7 @@ class Media:
             handle, part = tempfile.mkstemp(dir=target.parent, prefix=".part-")
             with os.fdopen(handle, "wb") as file:
                 file.write(measured.data)
+            Path(part).chmod(READ_ONLY)
             Path(part).replace(target)
         return Kept(measured, suffix)
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from review.records import Action, Filter, Order, Person, State
-from review.standing import VOTES
+from review.standing import STATE_AFTER, VOTES
 from review.tables import DecisionRow, SampleRow
 
 
@@ -35,6 +35,50 @@ def touched(person: Person, *actions: Action) -> ColumnElement[bool]:
         DecisionRow.action.in_(actions),
         ~exists().where(later.undoes == DecisionRow.id),
     )
+
+
+def own_vote(person: Person) -> ScalarSelect[str]:
+    """The action of the person's latest vote on the sample that was not taken back."""
+    later = aliased(DecisionRow)
+    return (
+        select(DecisionRow.action)
+        .where(DecisionRow.sample_id == SampleRow.id, DecisionRow.account_id == person.id)
+        .where(DecisionRow.action.in_(VOTES), ~exists().where(later.undoes == DecisionRow.id))
+        .order_by(DecisionRow.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def appears(person: Person, state: State) -> ColumnElement[bool]:
+    """The sample is in this state as far as the person can see: a gold item is where their own vote would put it."""
+    if person.leads:
+        return SampleRow.state == state
+    actions = [action for action, after in STATE_AFTER.items() if after is state]
+    return or_(
+        and_(SampleRow.gold.is_(False), SampleRow.state == state),
+        and_(SampleRow.gold.is_(True), own_vote(person).in_(actions)),
+    )
+
+
+def walked(person: Person, from_id: int | None, wanted: Filter, backwards: bool) -> Select[int]:
+    """Samples that this person decided, by their latest vote: those before the sample `from_id` (or from the last one),
+    or those after it."""
+    later = aliased(DecisionRow)
+    latest = (
+        select(func.max(DecisionRow.id).label("decision"), DecisionRow.sample_id)
+        .where(DecisionRow.account_id == person.id, DecisionRow.action.in_(VOTES))
+        .where(~select(later.id).where(later.undoes == DecisionRow.id).exists())
+        .group_by(DecisionRow.sample_id)
+        .subquery()
+    )
+    here = select(latest.c.decision).where(latest.c.sample_id == from_id).scalar_subquery()
+    query = select(latest.c.sample_id).join(SampleRow, SampleRow.id == latest.c.sample_id).where(*matches(wanted))
+    if wanted.state is not None:
+        query = query.where(appears(person, wanted.state))
+    if not backwards:
+        return query.where(latest.c.decision > here).order_by(latest.c.decision)
+    return query.where(latest.c.decision < func.coalesce(here, 2**31)).order_by(latest.c.decision.desc())
 
 
 def free(now: datetime) -> ColumnElement[bool]:

@@ -87,12 +87,19 @@ class Content:
     regions: tuple[Region, ...]
 
 
+def check_text(text: str, what: str) -> None:
+    """Raises ContentError for a text that no database and no file can hold."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ContentError(f"The {what} holds a broken character. Type it anew.")
+
+
 def checked(content: Content, size: Size) -> Content:
     """The content with its texts stripped, if people may keep it: inside the image and the limits.
 
     Raises ContentError that says what was found and what is expected. Nothing is clipped silently.
     """
-    explanation = content.explanation.strip()
+    explanation = content.explanation.strip().replace("\r\n", "\n").replace("\r", "\n")  # as a text field has it
+    check_text(explanation, "explanation")
     if not explanation:
         raise ContentError("The explanation is empty. Write what is to be seen in the picture.")
     if len(explanation) > MAX_EXPLANATION:
@@ -105,6 +112,7 @@ def checked(content: Content, size: Size) -> Content:
 
 def _checked_region(number: int, region: Region, size: Size) -> Region:
     box, label = region.box, " ".join(region.label.split())
+    check_text(label, f"label of box {number}")
     if not label:
         raise ContentError(f"Box {number} has no label. Say in a few words what it shows.")
     if len(label) > MAX_LABEL:

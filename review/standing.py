@@ -12,6 +12,8 @@ from lte_core.schema import Verdict
 from review.records import Action, State
 
 VOTES = (Action.ACCEPT, Action.FIX, Action.REJECT)
+STATE_AFTER = {Action.ACCEPT: State.ACCEPTED, Action.FIX: State.FIXED, Action.REJECT: State.REJECTED}
+"""Where one vote alone puts a sample."""
 
 
 @dataclass(frozen=True, slots=True)

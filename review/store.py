@@ -16,9 +16,10 @@ from sqlalchemy import ColumnElement, Engine, func, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from review import desk, queue
+from review.counting import activity_since, count_decisions, count_states, tally_of
 from review.database import reading, writing
 from review.incoming import Incoming, first_revision, sample_values
-from review.judging import find_conflict, settle, shown_state, update_standing
+from review.judging import find_conflict, settle, update_standing
 from review.records import (
     Action,
     Activity,
@@ -32,11 +33,10 @@ from review.records import (
     Person,
     Revision,
     Saved,
-    State,
     Submission,
     Task,
 )
-from review.standing import VOTES
+from review.standing import STATE_AFTER
 from review.tables import DecisionRow, RevisionRow, SampleRow
 
 ALL = Filter()
@@ -90,7 +90,9 @@ class ReviewStore:
 
     def add(self, samples: Sequence[Incoming]) -> Added:
         """Put samples under review; those whose id is known already are left as they are."""
-        by_id = {item.sample.id: item for item in samples}
+        by_id: dict[str, Incoming] = {}
+        for item in samples:
+            by_id.setdefault(item.sample.id, item)  # the first of a name counts, as it does from one call to the next
         with writing(self.engine) as session:
             known = set(session.scalars(select(SampleRow.sample_id).where(SampleRow.sample_id.in_(by_id))))
             new = [item for sample_id, item in by_id.items() if sample_id not in known]
@@ -123,10 +125,14 @@ class ReviewStore:
             return None
         with reading(self.engine) as session:
             now = self.clock()
-            query = queue.fresh(person, wanted, order, now).where(SampleRow.id != besides).limit(1)
-            found = session.scalars(query).one_or_none()
-            row = None if found is None else session.get(SampleRow, found)
-            return None if row is None else desk.task_for(session, person, row, now)
+            queries = [queue.fresh(person, wanted, order, now)]
+            if self._gold_is_due(session, person, besides):
+                queries.insert(0, queue.gold(person, now))
+            for query in queries:
+                found = session.scalars(query.where(SampleRow.id != besides).limit(1)).one_or_none()
+                if found is not None:
+                    return desk.task_for(session, person, _sample(session, found), now)
+            return None
 
     def open(self, person: Person, task_id: int) -> Task:
         """One sample, leased to this person if nobody else holds it. Raises NoSuchSample."""
@@ -162,7 +168,7 @@ class ReviewStore:
             if earlier is not None:
                 if (earlier.account_id, earlier.sample_id) != (person.id, row.id):
                     raise ContentError("This submission was used before. Reload the page.")
-                return Saved(earlier.id, shown_state(person, row, earlier.action), earlier.at)
+                return Saved(earlier.id, desk.shown_state(person, row, earlier.action), earlier.at)
             if conflict := find_conflict(session, person, row, submission, now):
                 return conflict
             action, revision = settle(session, person, row, submission, now)
@@ -177,7 +183,7 @@ class ReviewStore:
             update_standing(session, row, changed=action is not Action.SKIP and not decision.on_gold)
             if row.lease_account_id == person.id or submission.overrule:
                 row.lease_account_id = row.lease_until = None
-            return Saved(decision.id, shown_state(person, row, action), now)
+            return Saved(decision.id, desk.shown_state(person, row, action), now)
 
     def undo(self, person: Person) -> Task | None:
         """Take back this person's latest decision that still stands, and give them that sample again if it is free."""
@@ -218,7 +224,7 @@ class ReviewStore:
             raise NotAllowed("Only a lead can mark gold items.")
         with writing(self.engine) as session:
             row = _sample(session, task_id)
-            if row.state not in (State.ACCEPTED, State.FIXED, State.REJECTED):
+            if gold and row.state not in STATE_AFTER.values():
                 raise NotAllowed("A gold item is a sample that has been decided. Decide this one first.")
             row.gold = gold
 
@@ -238,23 +244,20 @@ class ReviewStore:
     def counts(self, wanted: Filter = ALL, person: Person | None = None) -> Counts:
         """Samples by state within the filter; today's and the last hour's votes of the person, or of all."""
         with reading(self.engine) as session:
-            query = select(SampleRow.state, func.count()).where(*queue.matches(wanted)).group_by(SampleRow.state)
-            if wanted.mine and person is not None:
-                query = query.where(queue.touched(person, *VOTES))
-            by_state = {State(state): n for state, n in session.execute(query) if wanted.state in (None, state)}
+            by_state = count_states(session, wanted, person)
             now = self.clock()
-            today = desk.count_decisions(session, person, now.replace(hour=0, minute=0, second=0, microsecond=0))
-            return Counts(by_state, today, desk.count_decisions(session, person, now - timedelta(hours=1)))
+            today = count_decisions(session, person, now.replace(hour=0, minute=0, second=0, microsecond=0))
+            return Counts(by_state, today, count_decisions(session, person, now - timedelta(hours=1)))
 
     def activity(self, since: datetime, person: Person | None = None) -> list[Activity]:
         """Votes since a moment that stand, of one person or of all, oldest first."""
         with reading(self.engine) as session:
-            return desk.activity_since(session, person, since)
+            return activity_since(session, person, since)
 
     def tally(self, person: Person | None = None) -> dict[tuple[str, Action], int]:
         """How many votes stand, by person and action."""
         with reading(self.engine) as session:
-            return desk.tally_of(session, person)
+            return tally_of(session, person)
 
     def choices(self) -> Choices:
         """Looked up again when samples came in: none ever goes, or changes in these columns."""
@@ -311,7 +314,8 @@ class ReviewStore:
                 return chosen
         return None
 
-    def _gold_is_due(self, session: Session, person: Person) -> bool:
+    def _gold_is_due(self, session: Session, person: Person, after: int | None = None) -> bool:
+        """Whether the next task, or the next once the sample `after` is answered, should be a gold item."""
         if person.leads:
             return False
 
@@ -319,7 +323,9 @@ class ReviewStore:
             query = select(func.count()).where(DecisionRow.account_id == person.id, *conditions)
             return session.scalar(query) or 0
 
-        return votes(DecisionRow.on_gold.is_(True)) + 1 <= self.config.gold_share * (votes() + 1)
+        pending = None if after is None else _sample(session, after)
+        on_gold = votes(DecisionRow.on_gold.is_(True)) + (pending is not None and pending.gold)
+        return on_gold + 1 <= self.config.gold_share * (votes() + 1 + (pending is not None))
 
     def _lease(self, session: Session, person: Person, task_id: int, now: datetime) -> Task:
         row = _sample(session, task_id)
@@ -332,27 +338,7 @@ class ReviewStore:
 
     def _walk(self, person: Person, from_id: int | None, wanted: Filter, backwards: bool) -> Task | None:
         with writing(self.engine) as session:
-            later = aliased(DecisionRow)
-            latest = (
-                select(func.max(DecisionRow.id).label("decision"), DecisionRow.sample_id)
-                .where(DecisionRow.account_id == person.id, DecisionRow.action.in_(VOTES))
-                .where(~select(later.id).where(later.undoes == DecisionRow.id).exists())
-                .group_by(DecisionRow.sample_id)
-                .subquery()
-            )
-            here = None
-            if from_id is not None:
-                here = session.scalar(select(latest.c.decision).where(latest.c.sample_id == from_id))
-            if here is None and not backwards:
-                return None
-            query = select(latest.c.sample_id).join(SampleRow, SampleRow.id == latest.c.sample_id)
-            query = query.where(*queue.matches(wanted))
-            if wanted.state is not None:
-                query = query.where(SampleRow.state == wanted.state)
-            if here is not None:
-                query = query.where(latest.c.decision < here if backwards else latest.c.decision > here)
-            query = query.order_by(latest.c.decision.desc() if backwards else latest.c.decision)
-            found = session.scalars(query.limit(1)).one_or_none()
+            found = session.scalars(queue.walked(person, from_id, wanted, backwards).limit(1)).one_or_none()
             return None if found is None else self._lease(session, person, found, self.clock())
 
 

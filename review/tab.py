@@ -102,7 +102,7 @@ class Handlers:
         now = self._store.clock()
         recent = self._store.activity(now - timedelta(hours=figures.HOURS), whose)
         return (
-            figures.states_frame(self._store.counts(Filter()).by_state),
+            figures.states_frame(self._store.counts(Filter(), whose).by_state),
             figures.hours_frame(recent, now),
             figures.people_frame(self._store.tally(whose), recent, now),
         )

@@ -105,7 +105,7 @@ def _figures(annotation: Mapping[str, Any]) -> list[str]:
     """The purifier's figures in words; what is no number is passed over."""
     named = (("similarity", "similarity"), ("min_iou", "IoU"))
     found = [(name, annotation.get(key)) for key, name in named]
-    words = [f"{name} {value:.2f}" for name, value in found if isinstance(value, int | float)]
+    words = [f"{name} {value:.2f}" for name, value in found if isinstance(value, int | float) and abs(value) < 1e6]
     dropped = annotation.get("dropped")
     if isinstance(dropped, list) and dropped:
         words.append(f"{len(dropped)} {'box' if len(dropped) == 1 else 'boxes'} dropped")

@@ -114,17 +114,18 @@ def _add_files(router: APIRouter, store: ReviewStore, accounts: Accounts, media:
         if not exporting.acquire(blocking=False):
             return Response("Another export is being made. Try again when it is done.", 503)
         _sweep(media)
-        folder = Path(tempfile.mkdtemp(dir=_beside(media), prefix=EXCHANGE))
-        try:
-            export(store, media, folder / "export", ExportConfig(chosen))
-            pack(folder / "export", folder / "export.zip")
-        except (ExportError, OSError) as problem:
-            shutil.rmtree(folder, ignore_errors=True)
-            return Response(f"The export failed: {problem}", 500)
-        finally:
-            exporting.release()
-        cleaning = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-        return FileResponse(folder / "export.zip", filename="trace-reviewed.zip", background=cleaning)
+        with contextlib.ExitStack() as stack:
+            stack.callback(exporting.release)
+            folder = Path(tempfile.mkdtemp(dir=_beside(media), prefix=EXCHANGE))
+            cleaning = stack.enter_context(contextlib.ExitStack())
+            cleaning.callback(shutil.rmtree, folder, ignore_errors=True)
+            try:
+                export(store, media, folder / "export", ExportConfig(chosen))
+                pack(folder / "export", folder / "export.zip")
+            except (ExportError, OSError) as problem:
+                return Response(f"The export failed: {problem}", 500)
+            sent = BackgroundTask(cleaning.pop_all().close)
+            return FileResponse(folder / "export.zip", filename="trace-reviewed.zip", background=sent)
 
 
 def _refused(request: Request, accounts: Accounts) -> Response | None:
@@ -140,9 +141,15 @@ def _import(archive: Path, folder: Path, store: ReviewStore, media: Media) -> Re
     try:
         done = import_samples(unpack(archive, folder), store, media, report=problems.append)
     except (ArchiveError, ImportProblem) as problem:
-        return JSONResponse({"problem": str(problem)}, 400)
+        return JSONResponse({"problem": _for_a_page(str(problem), folder)}, 400)
     told: dict[str, Any] = {"new": done.new, "known": done.known, "bad": done.bad}
-    return JSONResponse(told | {"lines": [f"line {line.number}: {line.problem}" for line in problems[:MOST_PROBLEMS]]})
+    lines = [_for_a_page(f"line {line.number}: {line.problem}", folder) for line in problems[:MOST_PROBLEMS]]
+    return JSONResponse(told | {"lines": lines})
+
+
+def _for_a_page(text: str, folder: Path) -> str:
+    """Where the server unpacked the archive is nobody's business."""
+    return text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "").replace(str(folder.resolve()), "archive")
 
 
 def _beside(media: Media) -> Path:

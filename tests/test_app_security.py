@@ -125,6 +125,8 @@ def test_these_addresses_give_nothing(client: httpx.Client, path: str) -> None:
         pytest.param({"Origin": "https://evil.example"}, False, id="another site"),
         pytest.param({"Origin": "null"}, False, id="a sandboxed frame"),
         pytest.param({"Origin": ""}, False, id="an empty origin"),
+        pytest.param({"Sec-Fetch-Site": "same-origin"}, True, id="the page, without an origin"),
+        pytest.param({"Sec-Fetch-Site": "cross-site"}, False, id="another site, without an origin"),
         pytest.param({"Origin": "http://127.0.0.1:1"}, False, id="another port"),
         pytest.param({"Origin": "http://127.0.0.1.evil.example"}, False, id="a name that begins alike"),
     ],

@@ -6,6 +6,7 @@ that later stages may add theirs.
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -68,10 +69,7 @@ def to_line(sample: TraceSample) -> str:
 
 def from_line(line: str) -> TraceSample:
     """Read one line. Raises ManifestError that says what was expected and what was found."""
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ManifestError(f"expected one JSON object, got {line.strip()[:80]!r} ({error})") from error
+    record = _parsed(line)
     if not isinstance(record, dict):
         raise ManifestError(f"expected one JSON object, got {type(record).__name__}")
     if record.get("schema") != SCHEMA:
@@ -98,6 +96,21 @@ def from_line(line: str) -> TraceSample:
         raise ManifestError(str(error)) from error
 
 
+def _parsed(line: str) -> Any:
+    """What the line says, if it can be written down again: JSON's grammar allows half characters (lone surrogates),
+    and Python's reader numbers that are none."""
+    try:
+        record = json.loads(line)
+        json.dumps(record, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ManifestError(f"expected Unicode text, got half a character ({error.object[error.start]!r})") from error
+    except RecursionError as error:
+        raise ManifestError("expected one JSON object, got one that is nested too deeply") from error
+    except ValueError as error:
+        raise ManifestError(f"expected one JSON object, got {line.strip()[:80]!r} ({error})") from error
+    return record
+
+
 def read_manifest(path: Path) -> Iterator[ManifestLine]:
     """The samples of a manifest in order, with their line numbers; blank lines are skipped.
 
@@ -113,6 +126,8 @@ def read_lines(path: Path) -> Iterator[ManifestLine | BadLine]:
     """Like `read_manifest`, but a bad line is told and the rest goes on."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if not line.strip():
                 continue
             try:
@@ -194,4 +209,5 @@ def _region(value: Any) -> Region:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Any number that a place in a picture may be; JSON's whole numbers have no bound."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9

@@ -175,6 +175,30 @@ def test_after_the_last_decision_next_leads_back_to_the_queue(ana: Reviewer) -> 
     expect(ana.page.locator(".rv-history summary")).to_contain_text("sample-00001", timeout=1500)
 
 
+def test_a_filter_that_nothing_fits_says_so_and_can_be_cleared(ana: Reviewer) -> None:
+    ana.page.locator(".rv-filters summary").click()
+    ana.page.get_by_label("mine").check()
+    expect(ana.page.get_by_text("No sample fits this filter.")).to_be_visible()
+    ana.page.get_by_role("button", name="Clear the filter").click()
+    ana.sees(1)
+
+
+def test_a_reload_comes_back_to_the_desk(ana: Reviewer) -> None:
+    ana.page.reload()
+    ana.sees(1)
+    expect(ana.page.get_by_role("tab", name="Review")).to_have_attribute("aria-selected", "true")
+
+
+def test_line_ends_of_another_system_are_no_edit(window: Window) -> None:
+    ana = window.fresh("ana", explanation="first\r\nsecond")
+    ana.sees(1)
+    expect(ana.page.locator(".rv-edits")).to_be_hidden()
+    ana.press("a")
+    ana.sees(2)
+    assert actions(ana.site) == [("ana", Action.ACCEPT)]
+    window.check()
+
+
 def test_hostile_texts_stay_texts(window: Window) -> None:
     region = Region(Box(*HAND), HOSTILE)
     ana = window.fresh("lea", samples=2, explanation=HOSTILE, regions=(region,), id=HOSTILE, source=HOSTILE)

@@ -126,7 +126,15 @@ def _changed(**changes: object) -> str:
         pytest.param(_changed(regions=[{"bbox": [9, 2, 3, 4], "label": "x"}]), "x1 < x2", id="reversed corners"),
         pytest.param(_changed(regions=[{"bbox": [1, 2, 3, 4]}]), 'string at "label"', id="no label"),
         pytest.param(_changed(regions=[{"bbox": [1, 2, 900, 4], "label": "x"}]), "inside 640x480", id="box outside"),
-        pytest.param(_changed(regions=[{"bbox": [float("nan"), 2, 9, 4], "label": "x"}]), "finite", id="NaN"),
+        pytest.param(_changed(regions=[{"bbox": [float("nan"), 2, 9, 4], "label": "x"}]), "JSON", id="NaN"),
+        pytest.param(_changed(annotation={"similarity": float("inf")}), "JSON", id="infinite figure"),
+        pytest.param(_changed(regions=[{"bbox": [1, 2, 10**400, 4], "label": "x"}]), "four numbers", id="huge number"),
+        pytest.param(
+            _changed(annotation={"similarity": 0}).replace("0}", "9" * 5000 + "}"), "JSON", id="endless number"
+        ),
+        pytest.param("[" * 200_000, "nested too deeply", id="endless nesting"),
+        pytest.param(_changed(id="\ud800"), "half a character", id="half a character"),
+        pytest.param(_changed(annotation={"by": "\ud800"}), "half a character", id="half a character below"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
@@ -137,6 +145,12 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, said: str) -> None:
     with pytest.raises(ManifestError, match=r"manifest\.jsonl, line 2: ") as caught:
         next(reader)
     assert said in str(caught.value)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    path.write_text(to_line(SAMPLE) + "\n", encoding="utf-8-sig")
+    assert [line.sample for line in read_manifest(path)] == [SAMPLE]
 
 
 def test_a_lenient_reader_tells_bad_lines_and_goes_on(tmp_path: Path) -> None:

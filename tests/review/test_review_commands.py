@@ -91,12 +91,33 @@ def test_accounts_by_command(data: Path) -> None:
         (["import", "missing.jsonl"], "cannot be read"),
         (["export", "--out", "x", "--label", "fake"], "expected real or generated"),
         (["export", "--out", "x", "--split", "dev"], "expected train, val or test"),
+        (["export", "--out", "x", "--source", "\udcff"], "holds a broken character"),
     ],
 )
 def test_what_cannot_be_done_is_said(data: Path, arguments: list[str], says: str) -> None:
     done = run(*arguments)
     assert done.exit_code == 2
     assert says in " ".join(done.output.replace("│", " ").split())
+
+
+def test_a_place_that_cannot_be_written_is_said(data: Path, synth: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    data.mkdir()
+    (data / "images").write_text("in the way")
+    for arguments in (["backup", "--to", f"{tmp_path / 'file' / 'copy.db'}"], ["import", str(synth)]):
+        done = run(*arguments)
+        assert done.exit_code == 2
+        assert "Not a directory" in done.output or "File exists" in done.output
+
+
+def test_an_export_into_the_folder_where_one_stands(
+    data: Path, synth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("import", str(synth))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert run("export", "--out", ".").exit_code == 0
+    assert (tmp_path / "here" / "EXPORT.json").is_file()
 
 
 def test_a_short_password_is_refused(data: Path) -> None:

@@ -41,6 +41,12 @@ def zipped(files: dict[str, bytes | str]) -> bytes:
     return file.getvalue()
 
 
+def damaged(archive: bytes) -> bytes:
+    """Its first file's compressed bytes are no deflate stream."""
+    start = 30 + len("manifest.jsonl")
+    return archive[:start] + b"\xff\xff\xff" + archive[start + 3 :]
+
+
 def manifest_zip(first: int, count: int, folder: str = "") -> bytes:
     files: dict[str, bytes | str] = {}
     lines = []
@@ -93,6 +99,8 @@ def test_another_site_cannot_make_a_lead_import(site: Site) -> None:
     [
         (b"", "no zip file"),
         (b"PK\x03\x04 torn", "no zip file"),
+        (damaged(zipped({"manifest.jsonl": "x" * 999})), "no zip file"),
+        (zipped({"manifest.jsonl": "{}", "ü.txt": "x"}).replace("ü".encode(), b"\xff\xfe"), "no zip file"),
         (zipped({"a.txt": "nothing"}), "no manifest.jsonl"),
         (zipped({"a.jsonl": "", "b.jsonl": ""}), "2 manifests"),
     ],
@@ -101,6 +109,13 @@ def test_what_is_no_archive_of_samples_is_said(site: Site, body: bytes, said: st
     answer = send(site, "lea", body)
     assert answer.status_code == 400
     assert said in answer.json()["problem"]
+
+
+def test_where_the_server_unpacks_is_not_told(site: Site) -> None:
+    answer = send(site, "lea", zipped({"manifest.jsonl": '{"schema": "trace/1"}\n', "b.jsonl": ""}))
+    told = answer.text + send(site, "lea", zipped({"x.json": "nonsense"})).text
+    assert "x.json cannot be read" in told
+    assert ".exchange-" not in told
 
 
 def test_no_name_in_an_archive_leaves_the_folder(tmp_path: Path) -> None:

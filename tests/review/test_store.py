@@ -25,7 +25,7 @@ from review.records import (
     Task,
     checked,
 )
-from review.store import NoSuchSample, NotAllowed, StoreConfig
+from review.store import Added, NoSuchSample, NotAllowed, StoreConfig
 from tests.review.conftest import Desk, incoming, make_desk, sample
 
 HAND = Region(Box(10, 20, 60, 80), "hand")
@@ -279,6 +279,37 @@ def test_undo_of_a_second_thought_brings_the_first_back(work: Desk) -> None:
     assert (again.state, again.mine, again.content) == (State.FIXED, Action.FIX, moved(task))
 
 
+def test_skipping_ones_own_fix_keeps_it(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    decided(work, work.ana, Action.FIX, task)
+    decided(work, work.ana, Action.SKIP, work.store.open(work.ana, task.id))
+    again = work.store.open(work.ana, task.id)
+    assert (again.state, again.mine, again.content) == (State.FIXED, Action.FIX, moved(task))
+
+
+def test_a_leads_correction_is_what_the_annotator_sees_next(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    decided(work, work.ana, Action.FIX, task)
+    corrected = replace(task.content, explanation="What the lead says.")
+    seen = work.store.open(work.lead, task.id)
+    work.store.decide(work.lead, Submission(task.id, seen.version, Action.FIX, "lead-fixes", corrected))
+    again = work.store.previous(work.ana)
+    assert again is not None
+    assert again.content == corrected
+    decided(work, work.ana, Action.ACCEPT, again)
+    (row,) = work.store.rows()
+    assert row.current.content == corrected
+
+
+def test_of_two_samples_with_one_id_the_first_counts(work: Desk) -> None:
+    first, second = incoming(2)
+    twin = replace(second, sample=replace(second.sample, id=first.sample.id))
+    assert work.store.add([first, twin]) == Added(1, 1)
+    assert [row.sha256 for row in work.store.rows()] == [first.sample.sha256]
+
+
 # -- conflicts
 
 
@@ -388,6 +419,53 @@ def test_gold_items_are_hidden_answered_once_and_change_nothing(engine: Engine) 
     assert (row.state, row.current.content) == (State.FIXED, moved(gold))
     assert [(d.person, d.action) for d in row.decisions] == [("lea", Action.FIX), ("ana", Action.REJECT)]
     assert work.store.rebuild() == 0
+
+
+def test_a_gold_item_looks_like_any_other_before_and_after_the_answer(engine: Engine) -> None:
+    work = make_desk(engine, StoreConfig(double_share=0, gold_share=1))
+    work.store.add(incoming(3))
+    gold = taken(work, work.lead)
+    decided(work, work.lead, Action.FIX, gold)
+    work.store.mark_gold(work.lead, gold.id, True)
+    assert work.store.counts(person=work.ana).by_state == {State.OPEN: 3}
+    task = taken(work, work.ana)
+    assert (task.id, task.version, task.state) == (gold.id, 1, State.OPEN)
+    assert decided(work, work.ana, Action.REJECT, replace(task, version=999)).state is State.REJECTED
+    assert work.store.counts(person=work.ana).by_state == {State.OPEN: 2, State.REJECTED: 1}
+    again = work.store.previous(work.ana)
+    assert again is not None
+    assert (again.id, again.version, again.state, again.content) == (gold.id, 2, State.REJECTED, task.before)
+    for state, found in ((State.REJECTED, gold.id), (State.FIXED, None)):
+        mine = work.store.next(work.ana, Filter(mine=True, state=state))
+        assert (None if mine is None else mine.id) == found
+    assert work.store.counts().by_state == {State.OPEN: 2, State.FIXED: 1}, "what a lead sees"
+
+
+def test_the_picture_that_is_fetched_ahead_may_be_a_gold_items(engine: Engine) -> None:
+    work = make_desk(engine, StoreConfig(double_share=0, gold_share=0.5))
+    work.store.add(incoming(4))
+    gold = taken(work, work.lead)
+    decided(work, work.lead, Action.ACCEPT, gold)
+    work.store.mark_gold(work.lead, gold.id, True)
+    for _ in range(2):
+        task = taken(work, work.ana)
+        ahead = work.store.upcoming(work.ana, Filter(), Order.HARDEST, task.id)
+        decided(work, work.ana, Action.ACCEPT, task)
+        assert ahead is not None
+        assert ahead.id == taken(work, work.ana).id
+
+
+def test_a_gold_item_whose_decision_is_taken_back_is_an_ordinary_sample_again(work: Desk) -> None:
+    work.store.add(incoming(1))
+    task = taken(work, work.ana)
+    decided(work, work.ana, Action.FIX, task)
+    work.store.mark_gold(work.lead, task.id, True)
+    work.store.undo(work.ana)
+    (row,) = work.store.rows()
+    assert (row.gold, row.state) == (False, State.OPEN)
+    work.store.mark_gold(work.lead, task.id, False)  # no harm
+    decided(work, work.ana, Action.ACCEPT, work.store.open(work.ana, task.id))
+    assert work.store.counts().by_state == {State.ACCEPTED: 1}
 
 
 def test_only_a_decided_sample_can_be_gold(work: Desk) -> None:
