@@ -1,11 +1,17 @@
-"""TRACE data: `python -m lte_core trace synth`. The work is in `lte_core.dataset`."""
+"""TRACE data: `python -m lte_core trace synth | audit`. The work is in `lte_core.dataset`."""
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lte_core.dataset.audit import RuleScore
+    from lte_core.dataset.purify import Rule
 
 app = typer.Typer(help="Make TRACE data.", no_args_is_help=True)
 
@@ -38,3 +44,46 @@ def synth(
     except SynthError as problem:
         raise typer.BadParameter(str(problem)) from problem
     typer.echo(f"{count} samples in {manifest}")
+
+
+@app.command()
+def audit(
+    count: Annotated[int, typer.Option(min=8, help="Scenes to plant faults in.")] = 1_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scenes and faults.")] = 0,
+    embedder: Annotated[
+        str, typer.Option(help="What measures similarity: tfidf, a directory or a hub id.")
+    ] = "sentence-transformers/all-MiniLM-L6-v2",
+    min_similarity: Annotated[float, typer.Option(min=-1, max=1, help="Less alike explanations are dropped.")] = 0.6,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Plant known faults in TRACE-synth's truth, and say how well each rule of purification finds its own."""
+    from lte_core.dataset.audit import as_record, plant, score
+    from lte_core.dataset.manifest import read_manifest
+    from lte_core.dataset.purify import PurifyConfig
+    from lte_core.dataset.similarity import SimilarityError, load_embedder
+    from lte_core.dataset.synth import read_objects, write_dataset
+
+    try:
+        judge = load_embedder(embedder)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            samples = (line.sample for line in read_manifest(write_dataset(folder, count, seed, plain_share=0.0)))
+            scenes = list(zip(samples, read_objects(folder), strict=True))
+        scores = score(plant(scenes, seed), judge, PurifyConfig(min_similarity=min_similarity))
+    except SimilarityError as problem:
+        raise typer.BadParameter(str(problem), param_hint="--embedder") from problem
+    if as_json:
+        typer.echo(json.dumps(as_record(scores)))
+    else:
+        _show_scores(scores)
+
+
+def _show_scores(scores: dict[Rule, RuleScore]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("rule", "precision", "recall", "planted")
+    for rule, found in scores.items():
+        shares = ("-" if share is None else f"{share:.3f}" for share in (found.precision, found.recall))
+        table.add_row(rule.value, *shares, str(found.n))
+    Console().print(table)

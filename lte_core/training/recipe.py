@@ -38,8 +38,8 @@ class Recipe:
 
     train_scenes: int = 30_000
     train_seed: int = 1
-    sft_scenes: int = 3_600
-    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=16_000, speak_samples=66_000))
+    sft_scenes: int = 5_000
+    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=12_000, speak_samples=40_000))
     sft: SftConfig = field(
         default_factory=lambda: SftConfig(
             learning_rate=4e-4, batch_size=8, crops=CropShares(missing=0.05, unrelated=0.05)
@@ -70,7 +70,7 @@ def build(out: Path, photos: Path | None, recipe: Recipe, report: Callable[[str]
     """All steps up to the trained model; gives its directory. Raises SynthError or TrainingError."""
     started = time.perf_counter()
     data, base, model = out / "train", out / "base", out / "lte-nano"
-    write_dataset(data, recipe.train_scenes, recipe.train_seed, photos)
+    write_dataset(data, recipe.train_scenes, recipe.train_seed, photos, workers=recipe.base.threads)
     report(f"{recipe.train_scenes} scenes are in {data}")
     if not (base / "model.safetensors").exists():
         tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind], recipe.base.image_wh)

@@ -1,0 +1,101 @@
+"""What the expert models said about one labelled image, before it is purified: two explanations, two groundings.
+
+`(I, y)` with two accounts of the evidence, each a list of clues, and two groundings of the first account's clues.
+Purification reads these records (`purify.py`); who asked the models is elsewhere (`annotate.py`, `ground.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from lte_core.schema import Box, Region, TraceSample
+
+
+@dataclass(frozen=True, slots=True)
+class Clue:
+    """One piece of visual evidence: what is to be seen, and where in the picture."""
+
+    what: str
+    where: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.what.strip():
+            raise ValueError("expected a clue that says what is to be seen, got an empty one")
+
+    @property
+    def text(self) -> str:
+        return f"{self.what} ({self.where})" if self.where else self.what
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One explanation of why an image is what its label says (LTE, section 4: explanation generation)."""
+
+    clues: tuple[Clue, ...]
+    summary: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it as prose: what the similarity of two accounts is measured on."""
+        return ". ".join(part.strip(" .") for part in (self.summary, *(clue.text for clue in self.clues)) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Grounded:
+    """A box that a grounder drew, in pixels of the original image, and the number of the clue that it shows.
+
+    `clue` counts from 1; None where the grounder named no clue of the account.
+    """
+
+    box: Box
+    label: str
+    clue: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """One pass of spatial grounding: the boxes, and the box of the main subject where the grounder found one."""
+
+    boxes: tuple[Grounded, ...]
+    subject: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A labelled image with all that was said about it. `sample` has no regions yet, and no explanation."""
+
+    sample: TraceSample
+    accounts: tuple[Account, Account]
+    groundings: tuple[Grounding, Grounding]
+
+    @property
+    def clues(self) -> tuple[Clue, ...]:
+        """Those of the first account, which is the one that was grounded."""
+        return self.accounts[0].clues
+
+    def with_boxes(self, first: Sequence[Grounded], second: Sequence[Grounded]) -> Candidate:
+        """The same with these boxes only."""
+        one, two = self.groundings
+        return replace(self, groundings=(replace(one, boxes=tuple(first)), replace(two, boxes=tuple(second))))
+
+
+def told(summary: str, clues: Sequence[Clue], boxes: Sequence[Grounded]) -> tuple[str, tuple[Region, ...]]:
+    """The explanation E and the regions B of a sample: each region is numbered, and its clue follows its number.
+
+    Boxes are listed in the order of their clues. "[2] …" is how Examine's lessons find what to say about a crop
+    (`training/conversations.py`).
+    """
+    ordered = sorted(boxes, key=lambda grounded: grounded.clue or len(clues) + 1)
+    parts = [f"[{i}] {_clause(clues, grounded)}" for i, grounded in enumerate(ordered, 1)]
+    explanation = " ".join(part for part in (_plain(summary), "; ".join(parts)) if part)
+    return explanation, tuple(Region(grounded.box, grounded.label) for grounded in ordered)
+
+
+def _clause(clues: Sequence[Clue], grounded: Grounded) -> str:
+    return _plain(grounded.label if grounded.clue is None else clues[grounded.clue - 1].what).strip(" ;.")
+
+
+def _plain(text: str) -> str:
+    """Without square brackets, which number the regions, and on one line."""
+    return " ".join(text.translate({ord("["): "(", ord("]"): ")"}).split())
