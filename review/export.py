@@ -20,6 +20,7 @@ from typing import IO, Any, Literal
 from PIL import Image
 
 from lte_core.dataset.manifest import to_line
+from lte_core.files import link_or_copy
 from lte_core.images import ImageError, crop, read_image
 from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
 from lte_core.inference.examine import CropConfig
@@ -29,7 +30,7 @@ from lte_core.training.conversations import Words
 from review import sft_formats
 from review.desk import Exported
 from review.formats import Told, to_coco_boxes, to_coco_image, to_label_studio
-from review.media import READ_ONLY, Media, MediaError, link_or_copy
+from review.media import READ_ONLY, Media, MediaError
 from review.records import Action, Content, Decision, Filter, State
 from review.store import ReviewStore
 

@@ -5,7 +5,6 @@ A file is kept once however many samples have it, and never changed. Decides not
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -13,9 +12,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from lte_core.files import SUFFIXES
 from lte_core.images import ImageError, Measured, measure_image, read_image
 
-SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif", "GIF": ".gif"}
 READ_ONLY = 0o444  # an export's files are links to these: who edits one there is stopped, not believed
 _SHOWN = {".jpg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
@@ -86,15 +85,3 @@ class Media:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise MediaError(f"The image {path.name} was changed on disk after it was imported.")
         return data
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """The same file under another name, without its bytes twice where the file system can."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            raise
-        except OSError:  # another file system, or one without links
-            target.write_bytes(source.read_bytes())

@@ -1,4 +1,4 @@
-"""TRACE data: `python -m lte_core trace synth | audit`. The work is in `lte_core.dataset`."""
+"""TRACE data: `python -m lte_core trace synth | collect | audit`. The work is in `lte_core.dataset`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,51 @@ def synth(
     except SynthError as problem:
         raise typer.BadParameter(str(problem)) from problem
     typer.echo(f"{count} samples in {manifest}")
+
+
+@app.command()
+def collect(
+    sources: Annotated[
+        list[str], typer.Option("--from", help="KIND:DIR, as in genimage:/data/GenImage; may be given several times.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and images/; an interrupted run goes on.")],
+    near_bits: Annotated[int, typer.Option(min=0, max=16, help="Looks that differ in so few of 64 bits are one.")] = 4,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the images; they are linked otherwise.")] = False,
+) -> None:
+    """Labelled images of other releases and of plain folders into one manifest, each image once.
+
+    Kinds: real, generated, folders, genimage, cnnspot, synthscars, fakeclue, mmfr, mmtd. Exit code 3 when some entries
+    could not be used; left-out.jsonl lists them, and the copies, with their reasons.
+    """
+    from itertools import chain
+
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn
+
+    from lte_core.dataset.collect import CollectConfig
+    from lte_core.dataset.collect import collect as take
+    from lte_core.dataset.sources import SourceError, read_source
+
+    try:
+        named = [_kind_and_folder(text) for text in sources]
+        entries = chain.from_iterable(read_source(kind, folder) for kind, folder in named)
+        with Progress(SpinnerColumn(), "images", MofNCompleteColumn(), transient=True) as bar:
+            task = bar.add_task("images", total=None)
+            done = take(entries, out, CollectConfig(near_bits, copy), lambda n: bar.update(task, completed=n))
+    except (SourceError, OSError) as problem:
+        raise typer.BadParameter(str(problem), param_hint="--from") from problem
+    counts = done.counts()
+    typer.echo(f"{counts.pop('kept')} samples in {out / 'manifest.jsonl'}")
+    for reason, number in counts.items():
+        typer.echo(f"  {number}  left out: {reason}")
+    if counts.keys() & {"unusable", "unreadable"}:
+        raise typer.Exit(3)
+
+
+def _kind_and_folder(text: str) -> tuple[str, Path]:
+    kind, colon, folder = text.partition(":")
+    if not colon or not folder:
+        raise typer.BadParameter(f"expected KIND:DIR, got {text!r}", param_hint="--from")
+    return kind, Path(folder)
 
 
 @app.command()

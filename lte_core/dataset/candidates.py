@@ -84,18 +84,23 @@ def told(summary: str, clues: Sequence[Clue], boxes: Sequence[Grounded]) -> tupl
     """The explanation E and the regions B of a sample: each region is numbered, and its clue follows its number.
 
     Boxes are listed in the order of their clues. "[2] …" is how Examine's lessons find what to say about a crop
-    (`training/conversations.py`).
+    (`training/conversations.py`), and so no clue may hold a semicolon, which ends it.
     """
     ordered = sorted(boxes, key=lambda grounded: grounded.clue or len(clues) + 1)
-    parts = [f"[{i}] {_clause(clues, grounded)}" for i, grounded in enumerate(ordered, 1)]
-    explanation = " ".join(part for part in (_plain(summary), "; ".join(parts)) if part)
+    explanation = numbered(summary, [_clause(clues, grounded) for grounded in ordered])
     return explanation, tuple(Region(grounded.box, grounded.label) for grounded in ordered)
 
 
+def numbered(summary: str, notes: Sequence[str]) -> str:
+    """An explanation with a numbered part for each region, in their order."""
+    parts = [f"[{i}] {_plain(note).strip(' ;.')}" for i, note in enumerate(notes, 1)]
+    return " ".join(part for part in (_plain(summary), "; ".join(parts)) if part)
+
+
 def _clause(clues: Sequence[Clue], grounded: Grounded) -> str:
-    return _plain(grounded.label if grounded.clue is None else clues[grounded.clue - 1].what).strip(" ;.")
+    return grounded.label if grounded.clue is None else clues[grounded.clue - 1].what
 
 
 def _plain(text: str) -> str:
-    """Without square brackets, which number the regions, and on one line."""
-    return " ".join(text.translate({ord("["): "(", ord("]"): ")"}).split())
+    """On one line, without square brackets, which number the regions, and semicolons, which part them."""
+    return " ".join(text.translate({ord("["): "(", ord("]"): ")", ord(";"): ","}).split())
