@@ -206,7 +206,7 @@
             h("details.lte-card.rv-history", {}, h("summary", {}, "History", h("span.soft", {}, ` ${task.sample} · ${task.state}${task.gold ? " · gold" : ""}`)), h("div.rv-entries", {}), this.leadTools(shown)))));
       this.drawHistory(shown.history);
       this.editor = new window.LteBoxEditor(stage, loupes, { say: (text) => this.say(text), changed: () => this.edited() });
-      this.editor.load({ ...task, regions: task.content.regions, proposed: task.before.regions });
+      this.editor.load({ ...task, crops: shown.crops, regions: task.content.regions, proposed: task.before.regions });
       this.say(shown.notice || (task.held ? "" : "Somebody else holds this sample: you can look, and a decision of yours will ask first."));
       this.restoreDraft();
       this.edited();

@@ -38,8 +38,8 @@
       new ResizeObserver(() => this.draw()).observe(stage);
     }
 
-    load({ image, width, height, regions, proposed = [], readonly = false, pad = 0.1 }) {
-      Object.assign(this, { width, height, proposed, readonly, pad, selected: -1, drawing: false, drag: null });
+    load({ image, width, height, regions, proposed = [], readonly = false, crops }) {
+      Object.assign(this, { width, height, proposed, readonly, crops, selected: -1, drawing: false, drag: null });
       this.boxes = copy(regions);
       this.undone = [];
       this.done = [];
@@ -291,11 +291,18 @@
       return group;
     }
 
-    // -- loupes: each crop as the model will see it
+    // -- loupes: each crop as the model will see it, by the rule of lte_core/inference/examine.py
     crop([x1, y1, x2, y2]) {
-      const dx = (x2 - x1) * this.pad, dy = (y2 - y1) * this.pad;
-      const a = Math.max(0, x1 - dx), b = Math.max(0, y1 - dy);
-      return [a, b, Math.min(this.width, x2 + dx) - a, Math.min(this.height, y2 + dy) - b];
+      const dx = (x2 - x1) * this.crops.pad, dy = (y2 - y1) * this.crops.pad;
+      const [a, c] = this.span(x1 - dx, x2 + dx, this.width), [b, d] = this.span(y1 - dy, y2 + dy, this.height);
+      return [a, b, c - a, d - b];
+    }
+    span(low, high, limit) {
+      const first = Math.max(0, Math.floor(low)), last = Math.min(limit, Math.ceil(high));
+      const least = Math.min(this.crops.min_side, limit), missing = least - (last - first);
+      if (missing <= 0) return [first, last];
+      const start = Math.max(0, Math.min(first - Math.floor(missing / 2), limit - least));
+      return [start, start + least];
     }
     drawLoupes() {
       while (this.loupes.children.length > this.boxes.length) this.loupes.lastChild.remove();

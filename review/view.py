@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from lte_core.inference.examine import CropConfig
 from review.desk import to_json
 from review.records import Action, Conflict, Content, Counts, Entry, Filter, Order, Person, Reason, State, Task
 from review.store import Choices
@@ -50,6 +51,7 @@ def desk(
         },
         "history": [shown_entry(entry) for entry in history],
         "reasons": [reason.value for reason in Reason],
+        "crops": {"pad": CropConfig.pad, "min_side": CropConfig.min_side},
     }
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from lte_core.schema import Verdict
+from lte_core.inference.examine import CropConfig, plan_crops
+from lte_core.schema import Box, Region, Size, Verdict
 from review.records import Action
-from tests.browser.reviewing import HAND, SIGN, TEXT, Reviewer, Window, near, open_window
+from tests.browser.reviewing import HAND, SIGN, SIZE, TEXT, Reviewer, Window, near, open_window
 from tests.browser.visits import PHONE
 
 pytestmark = pytest.mark.browser
@@ -148,6 +149,27 @@ def test_a_name_that_is_given_up_stays(ana: Reviewer) -> None:
     ana.press("a")
     ana.sees(2)
     assert [d.action for d in ana.decisions()] == [Action.ACCEPT]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param(HAND, id="with context"),
+        pytest.param((300.5, 200.5, 306.5, 207), id="a small box is given more"),
+        pytest.param((0, 0, 5, 5), id="in the first corner"),
+        pytest.param((633, 470, 640, 480), id="in the last corner"),
+    ],
+)
+def test_a_loupe_shows_the_crop_that_the_model_will_see(window: Window, box: tuple[float, ...]) -> None:
+    region = Region(Box(*box), "hand")
+    ana = window.fresh("ana", regions=(region,))
+    ana.sees(1)
+    (crop,) = plan_crops([region], Size(*SIZE), CropConfig())
+    x1, y1, x2, y2 = crop.box.xyxy
+    shown = ana.page.locator(".rv-lens").get_attribute("viewBox")
+    assert shown is not None
+    assert [float(v) for v in shown.split()] == [x1, y1, x2 - x1, y2 - y1]
+    window.check()
 
 
 def test_a_pointer_that_rests_on_a_crop_chooses_nothing(ana: Reviewer) -> None:
