@@ -131,7 +131,7 @@ class ReviewStore:
             for query in queries:
                 found = session.scalars(query.where(SampleRow.id != besides).limit(1)).one_or_none()
                 if found is not None:
-                    return desk.task_for(session, person, _sample(session, found), now)
+                    return desk.task_for(session, person, session.get_one(SampleRow, found), now)
             return None
 
     def open(self, person: Person, task_id: int) -> Task:
@@ -323,7 +323,7 @@ class ReviewStore:
             query = select(func.count()).where(DecisionRow.account_id == person.id, *conditions)
             return session.scalar(query) or 0
 
-        pending = None if after is None else _sample(session, after)
+        pending = None if after is None else session.get(SampleRow, after)
         on_gold = votes(DecisionRow.on_gold.is_(True)) + (pending is not None and pending.gold)
         return on_gold + 1 <= self.config.gold_share * (votes() + 1 + (pending is not None))
 

@@ -38,7 +38,7 @@ class Recipe:
 
     train_scenes: int = 30_000
     train_seed: int = 1
-    sft_scenes: int = 5_000
+    sft_scenes: int = 4_000
     base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=12_000, speak_samples=40_000))
     sft: SftConfig = field(
         default_factory=lambda: SftConfig(
