@@ -19,8 +19,11 @@ from review.store import NoSuchSample, NotAllowed, ReviewStore
 class Answers:
     """Answers the page's wishes."""
 
-    def __init__(self, store: ReviewStore, accounts: Accounts) -> None:
-        self._store, self._accounts = store, accounts
+    def __init__(
+        self, store: ReviewStore, accounts: Accounts, decided: Callable[[int], object] = lambda task: None
+    ) -> None:
+        """`decided` is told each sample on which a decision was saved."""
+        self._store, self._accounts, self._decided = store, accounts, decided
         self._answers: Mapping[str, Callable[[Person, Act], view.Shown]] = {
             "next": self._next,
             "open": self._open,
@@ -63,6 +66,7 @@ class Answers:
         outcome = self._store.decide(person, act.submission)
         if isinstance(outcome, Conflict):
             return view.conflict(outcome)
+        self._decided(act.submission.task_id)
         saved = view.SAVED[act.submission.action]
         upcoming = earlier if act.wanted.mine else self._store.next(person, act.wanted, act.order)
         shown = self._show(person, act, upcoming, saved)

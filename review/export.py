@@ -17,21 +17,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from PIL import Image
-
 from lte_core.dataset.manifest import to_line
 from lte_core.files import link_or_copy
-from lte_core.images import ImageError, crop, read_image
+from lte_core.images import ImageError
 from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
 from lte_core.inference.examine import CropConfig
 from lte_core.runs import commit
-from lte_core.schema import Crop, Review, Size, TraceSample
+from lte_core.schema import Size, TraceSample
 from lte_core.training.conversations import Words
 from review import sft_formats
+from review.crops import SampleCrops
 from review.desk import Exported
 from review.formats import Told, to_coco_boxes, to_coco_image, to_label_studio
-from review.media import READ_ONLY, Media, MediaError
-from review.records import Action, Content, Decision, Filter, State
+from review.media import Media, MediaError
+from review.records import Content, Filter
+from review.reviewed import reason_to_exclude, reviewed_sample
 from review.store import ReviewStore
 
 Format = Literal["trl", "llama-factory", "ms-swift", "label-studio", "coco"]
@@ -91,71 +91,11 @@ def export(
     return counts
 
 
-def reason_to_exclude(row: Exported) -> str | None:
-    """Why a sample may not go out; None when it may."""
-    match row.state:
-        case State.ACCEPTED | State.FIXED:
-            return None
-        case State.REJECTED:
-            return f"rejected: {_last(row, Action.REJECT).reason}"
-        case State.DISPUTED:
-            return "reviewers disagree"
-    reviewed = any(d.action is not Action.SKIP for d in _standing(row))
-    return "one more review is wanted" if reviewed else "not reviewed"
-
-
-def reviewed_sample(row: Exported) -> TraceSample:
-    """The sample as people left it, with the decision that counts."""
-    decision = _last(row, Action.FIX if row.state is State.FIXED else Action.ACCEPT)
-    content = row.current.content
-    at = decision.at.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return TraceSample(
-        row.sample_id, f"images/{row.sha256[:2]}/{row.sha256}{row.suffix}", row.sha256, *row.size, content.label,
-        content.explanation, content.regions, row.source, row.generator, row.split, row.annotation,
-        Review("fix" if decision.action is Action.FIX else "accept", decision.person, at, row.current.number),
-    )  # fmt: skip
-
-
-def _standing(row: Exported) -> list[Decision]:
-    """The decisions that count for the sample: not taken back, no answers to a gold item."""
-    return [d for d in row.decisions if not d.undone and not d.on_gold and d.action is not Action.UNDO]
-
-
-def _last(row: Exported, action: Action) -> Decision:
-    about = [d for d in _standing(row) if d.action is action]
-    return next((d for d in reversed(about) if d.revision == row.current.number), about[-1])
-
-
 _TELL: Mapping[Format, Callable[[Words, Sequence[str], TraceSample], dict[str, Any]]] = {
     "trl": sft_formats.trl,
     "llama-factory": sft_formats.llama_factory,
     "ms-swift": sft_formats.ms_swift,
 }
-
-
-class _Crops:
-    """The crops of one sample as files: cut once, kept with the images, and linked ever after."""
-
-    def __init__(self, media: Media, row: Exported, folder: Path) -> None:
-        self._media, self._row, self._folder = media, row, folder
-        self._pixels: Image.Image | None = None
-
-    def path(self, cut: Crop) -> str:
-        """Where the crop lies in the export; PNG, since it is to be the very pixels."""
-        row = self._row
-        corners = "-".join(f"{v:g}" for v in cut.box.xyxy)
-        name = f"crops/{row.sha256[:2]}/{row.sha256}-{corners}.png"
-        kept = self._media.folder / name
-        if not kept.exists():
-            if self._pixels is None:
-                self._pixels = read_image(self._media.path(row.sha256, row.suffix)).pixels
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            part = kept.with_suffix(".part")
-            crop(self._pixels, cut.box).save(part, "PNG", compress_level=1)
-            part.chmod(READ_ONLY)
-            part.replace(kept)
-        link_or_copy(kept, self._folder / name)
-        return name
 
 
 class _Writer:
@@ -180,8 +120,8 @@ class _Writer:
             try:
                 self._media.check(row.sha256, row.suffix)
                 if self._sft:
-                    crops = _Crops(self._media, row, self._folder)
-                    asked = sft_formats.both_queries(sample, self._config.checkpoint, crops.path)
+                    crops = SampleCrops(self._media, row)
+                    asked = sft_formats.both_queries(sample, self._config.checkpoint, crops.keep)
             except (MediaError, ImageError) as problem:
                 reason = f"image: {problem}"
         if reason is not None or sample is None:
@@ -189,6 +129,8 @@ class _Writer:
             self._out.write(_line({"id": row.sample_id, "reason": reason}))
             return
         link_or_copy(self._media.path(row.sha256, row.suffix), self._folder / sample.image)
+        for name in {name for _, images in asked for name in images if name != sample.image}:
+            link_or_copy(self._media.folder / name, self._folder / name)
         self._manifest.write(to_line(sample) + "\n")
         self._written += 1
         for words, images in asked:

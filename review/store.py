@@ -241,6 +241,14 @@ class ReviewStore:
         with reading(self.engine) as session:
             return desk.decisions_of(session, task_id)
 
+    def exported(self, task_id: int) -> desk.Exported:
+        """One sample as an export has it. Raises NoSuchSample."""
+        with reading(self.engine) as session:
+            found = list(desk.exported(session, select(SampleRow).where(SampleRow.id == task_id)))
+        if not found:
+            raise NoSuchSample(f"There is no sample number {task_id}.")
+        return found[0]
+
     def counts(self, wanted: Filter = ALL, person: Person | None = None) -> Counts:
         """Samples by state within the filter; today's and the last hour's votes of the person, or of all."""
         with reading(self.engine) as session:

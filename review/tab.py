@@ -18,6 +18,7 @@ import gradio as gr
 from review import figures, view
 from review.accounts import Accounts
 from review.answers import Answers
+from review.crops import CutAhead
 from review.media import Media
 from review.records import Filter, Person
 from review.stats import gather, sentences
@@ -87,7 +88,7 @@ class Handlers:
 
     def __init__(self, review: Review) -> None:
         self._store, self._accounts = review.store, review.accounts
-        self._answers = Answers(review.store, review.accounts)
+        self._answers = Answers(review.store, review.accounts, CutAhead(review.store, review.media))
 
     def answer(self, payload: Any, request: gr.Request) -> view.Shown:
         """One wish of the desk."""

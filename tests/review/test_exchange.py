@@ -14,6 +14,7 @@ from PIL import Image
 from lte_core.dataset.manifest import BadLine, read_manifest, to_line, write_manifest
 from lte_core.images import measure_image
 from lte_core.schema import Box, Region, Size, TraceSample, Verdict
+from review.crops import CutAhead
 from review.export import FORMATS, ExportConfig, ExportError, export
 from review.formats import Draft, from_coco, from_label_studio
 from review.importing import Imported, ImportProblem, import_samples
@@ -258,6 +259,26 @@ def test_label_studio_and_coco_come_back_as_they_went(place: Place) -> None:
     # and both can be imported as they are, under ids that are known
     for name in ("label-studio.json", "coco.json"):
         assert import_samples(out / name, place.work.store, place.media) == Imported(known=3)
+
+
+def test_crops_are_cut_when_a_decision_is_saved_and_an_export_only_links_them(place: Place) -> None:
+    place.write(3)
+    place.load()
+    place.decide(Action.ACCEPT, Action.FIX, Action.REJECT)
+    ahead = CutAhead(place.work.store, place.media)
+    assert [ahead(task).result(20) for task in (1, 2, 3)] == [1, 1, 0]
+    kept = sorted((place.media.folder / "crops").rglob("*.png"))
+    assert len(kept) == 2
+    written = {path: path.stat().st_mtime_ns for path in kept}
+    out = exported(place)
+    assert {path: path.stat().st_mtime_ns for path in kept} == written
+    assert sorted(path.stat().st_ino for path in (out / "crops").rglob("*.png")) == sorted(
+        p.stat().st_ino for p in kept
+    )
+    row = place.work.store.exported(1)
+    place.media.path(row.sha256, row.suffix).unlink()
+    shutil.rmtree(place.media.folder / "crops")
+    assert ahead(1).result(20) == 0, "a missing image is the export's to tell"
 
 
 def test_an_export_is_never_mixed_with_another(place: Place) -> None:

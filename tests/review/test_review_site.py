@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,15 @@ def test_ones_own_samples_are_gone_through_backwards(site: Site) -> None:
 def test_two_reviewers_never_get_the_same_sample(site: Site) -> None:
     ana, bo = site.signed_in("ana"), site.signed_in("bo")
     assert ana.asks(do="next")["task"]["id"] != bo.asks(do="next")["task"]["id"]
+
+
+def test_the_crops_of_an_accepted_sample_are_cut_at_once(site: Site) -> None:
+    ana = site.signed_in("ana")
+    ana.asks(**decision(ana.asks(do="next")["task"]))
+    deadline = time.monotonic() + 20
+    while not (found := list(site.media.folder.glob("crops/*/*.png"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(found) == 1
 
 
 def test_a_stale_decision_is_shown_with_both_versions(site: Site) -> None:
