@@ -17,6 +17,7 @@ from lte_core.dataset.manifest import to_line
 from lte_core.images import measure_image
 from lte_core.schema import Box, Region, TraceSample, Verdict
 from review.accounts import Accounts
+from review.crops import CutAhead
 from review.database import open_database
 from review.export import export
 from review.importing import import_samples
@@ -38,8 +39,9 @@ def main(count: int) -> None:
             task = store.next(person)
             assert task is not None
             store.decide(person, Submission(task.id, task.version, Action.ACCEPT, f"t{number}"))
-        timed("export, crops cut", count, lambda: export(store, media, folder / "first"))
-        timed("export again", count, lambda: export(store, media, folder / "second"))
+        ahead = CutAhead(store, media)
+        timed("crops, as decisions are saved", count, lambda: [ahead(n).result() for n in range(1, count + 1)])
+        timed("export", count, lambda: export(store, media, folder / "out"))
         engine.dispose()
 
 
