@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.reviewing import Reviewer, Window, open_window
 from tests.browser.visits import Visit, visit
 from tests.demo.fakes import FakeVLM, Script, served
 
@@ -54,3 +55,17 @@ def visitor(browser: Browser, url: str) -> Iterator[Visit]:
     seen.page.context.close()
     assert seen.outside == []
     assert seen.errors == []
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    with open_window(browser, tmp_path_factory.mktemp("review")) as window:
+        yield window
+
+
+@pytest.fixture
+def ana(window: Window) -> Iterator[Reviewer]:
+    ana = window.fresh("ana")
+    ana.sees(1)
+    yield ana
+    window.check()

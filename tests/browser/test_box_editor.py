@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from lte_core.inference.examine import CropConfig, plan_crops
 from lte_core.schema import Box, Region, Size, Verdict
 from review.records import Action
-from tests.browser.reviewing import HAND, SIGN, SIZE, TEXT, Reviewer, Window, near, open_window
+from tests.browser.reviewing import HAND, SIGN, SIZE, TEXT, Reviewer, Window, near
 from tests.browser.visits import PHONE
 
 pytestmark = pytest.mark.browser
 CORNER = (HAND[2], HAND[3])
-
-
-@pytest.fixture(scope="module")
-def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    with open_window(browser, tmp_path_factory.mktemp("review")) as window:
-        yield window
-
-
-@pytest.fixture
-def ana(window: Window) -> Iterator[Reviewer]:
-    ana = window.fresh("ana")
-    ana.sees(1)
-    yield ana
-    window.check()
 
 
 def test_a_box_is_moved_by_mouse(ana: Reviewer) -> None:

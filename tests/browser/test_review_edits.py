@@ -8,24 +8,10 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from review.records import Action, State
-from tests.browser.reviewing import HAND, SIGN, TEXT, Reviewer, Window, actions, open_window, retype, reviewer
+from tests.browser.reviewing import HAND, SIGN, TEXT, Reviewer, Window, actions, retype, reviewer
 
 pytestmark = pytest.mark.browser
 MINE = "Her own words about the hand."
-
-
-@pytest.fixture(scope="module")
-def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    with open_window(browser, tmp_path_factory.mktemp("review")) as window:
-        yield window
-
-
-@pytest.fixture
-def ana(window: Window) -> Iterator[Reviewer]:
-    ana = window.fresh("ana")
-    ana.sees(1)
-    yield ana
-    window.check()
 
 
 @pytest.fixture

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.reviewing import Window, open_window
+from tests.browser.reviewing import Window
 from tests.browser.visits import PHONE
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    with open_window(browser, tmp_path_factory.mktemp("review")) as window:
-        yield window
 
 
 def test_a_lead_takes_the_reviewed_samples_away_and_brings_them_in_elsewhere(window: Window, tmp_path: Path) -> None:

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from lte_core.schema import Box, Region, Verdict
 from review.records import Action, Reason, State
-from tests.browser.reviewing import HAND, Reviewer, Window, actions, open_window, retype
+from tests.browser.reviewing import HAND, Reviewer, Window, actions, retype
 from tests.browser.visits import PHONE
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>{{7*7}}${alert(3)}"
 MINE = "Her own words about the hand."
-
-
-@pytest.fixture(scope="module")
-def window(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    with open_window(browser, tmp_path_factory.mktemp("review")) as window:
-        yield window
-
-
-@pytest.fixture
-def ana(window: Window) -> Iterator[Reviewer]:
-    ana = window.fresh("ana")
-    ana.sees(1)
-    yield ana
-    window.check()
 
 
 def test_signing_in_and_out(window: Window) -> None:
