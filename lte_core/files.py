@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -11,12 +10,22 @@ SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TI
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """The same file under another name, without its bytes twice where the file system can."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            raise
-        except OSError:  # another file system, or one without links
+    """The same file under another name, without its bytes twice where the file system can.
+
+    The folder is made when it is missed: to ask for it every time costs as much as the link.
+    """
+    if not _linked(source, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not _linked(source, target):
             target.write_bytes(source.read_bytes())
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """False without the folder, on another file system, or on one without links."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    return True
