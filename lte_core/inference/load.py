@@ -55,7 +55,8 @@ def load_config(settings: Settings, threads: int | None = None) -> LoadConfig:
 
 def load_model(name: str, config: LoadConfig = DEFAULT_LOAD) -> LoadedModel:
     """Raises VLMError with what to do when there is no such model or it cannot run here."""
-    from lte_core.vlm.openai_chat import ChatVLM, parse_address
+    from lte_core.vlm.openai_chat import ChatVLM
+    from lte_core.vlm.server import parse_address
 
     if address := parse_address(name):
         return LoadedModel(ChatVLM(address), DEFAULT_CHECKPOINT)

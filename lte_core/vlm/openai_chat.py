@@ -11,95 +11,26 @@ here than by a local model. At the default limits a picture takes about 3 MB at 
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-import os
-import re
-import socket
-import ssl
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from PIL import Image
 
 from lte_core.schema import ModelInfo, Size
 from lte_core.vlm.base import Delta, Query, Question, Reply, VLMError
-from lte_core.vlm.frames import Convention, convention_of
 from lte_core.vlm.logprobs import Token, p_generated, tokens_of
-from lte_core.vlm.views import Views
+from lte_core.vlm.server import Server, ServerConfig, image_part
 
 if TYPE_CHECKING:
-    from openai import APIError, APIStatusError, Stream
+    from openai import Stream
     from openai.types.chat import ChatCompletionChunk, ChatCompletionContentPartParam
 
-CONNECT_TIMEOUT_S = 10.0
 TOP_LOGPROBS = 20  # the most that the API allows
 MAX_CHARS_PER_TOKEN = 32  # a reply beyond this comes from a server that ignores max_tokens
-MIN_SECRET_CHARS = 8  # shorter keys are placeholders such as "none", and also parts of words
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """Where the model is and how it is asked. All defaults are ours."""
-
-    base_url: str
-    model: str
-    api_key: str | None = field(default=None, repr=False)  # None: OPENAI_API_KEY, else "none"
-    timeout_s: float = 120.0  # of silence, not of a whole reply
-    retries: int = 3
-    locate_tokens: int = 1024
-    examine_tokens: int = 768
-    concurrency: int = 8
-    views: Views = field(default_factory=Views)
-    relative_boxes: bool | None = None  # None: by the model's name
-    seed: int = 0
-    temperature: float = 0.0
-
-    @property
-    def convention(self) -> Convention:
-        known = convention_of(self.model)
-        return known if self.relative_boxes is None else known._replace(relative=self.relative_boxes)
-
-    def max_tokens(self, query: Query) -> int:
-        return self.locate_tokens if query is Query.LOCATE else self.examine_tokens
-
-    def show(self, image: Image.Image, *, crop: bool = False) -> Image.Image:
-        """The picture as the model is shown it. Raises VLMError for a strip too thin to see."""
-        rgb = image.convert("RGB")
-        try:
-            return self.views.show(rgb, crop=crop, factor=self.convention.factor)
-        except ValueError as error:
-            raise VLMError(f"This picture is too thin: {error}. Cut it to the part that matters.") from None
-
-
-def parse_address(model: str) -> ServerConfig | None:
-    """The server in `http(s)://host/v1#model-name`; None for a model that is not an address.
-
-    Raises VLMError for an address that cannot be used.
-    """
-    if not re.match(r"https?://", model, re.IGNORECASE):
-        return None
-    base_url, _, name = (part.strip() for part in model.partition("#"))
-    base_url = base_url.rstrip("/")
-    shape = "Write it as http(s)://host/v1#model-name"
-    try:
-        url = urlsplit(base_url)
-        host, _port = url.hostname or "", url.port
-    except ValueError as error:
-        raise VLMError(f"This is not an address: {error}. {shape}.") from None
-    # The address appears in messages and reports, and these parts may be secrets: do not repeat them here.
-    if url.username is not None or url.query:
-        raise VLMError(f"An address takes no password or query. {shape}, and put the key in OPENAI_API_KEY.")
-    if not re.fullmatch(r"[\w.:-]+", host, re.ASCII):
-        raise VLMError(f"The address {base_url} has no usable host name. {shape}.")
-    if not name:
-        raise VLMError(f"The address {base_url} names no model. {shape}; {base_url}/models lists the names.")
-    return ServerConfig(base_url, name)
 
 
 class ChatVLM:
@@ -109,21 +40,10 @@ class ChatVLM:
 
     def __init__(self, config: ServerConfig) -> None:
         """Contacts nobody yet. Raises VLMError for a key that cannot be sent."""
-        from openai import DefaultHttpxClient, OpenAI, Timeout
-
         self.config = config
         self.info = ModelInfo(config.model)
-        self._key = (config.api_key or os.environ.get("OPENAI_API_KEY") or "none").strip()
-        if not (self._key.isascii() and self._key.isprintable()):
-            raise VLMError("The API key holds characters that no key has. Copy it into OPENAI_API_KEY again.")
-        self._client = OpenAI(
-            api_key=self._key,
-            base_url=config.base_url,
-            timeout=Timeout(config.timeout_s, connect=min(CONNECT_TIMEOUT_S, config.timeout_s)),
-            max_retries=config.retries,
-            # Neither the key nor the picture goes to a server that the user did not name.
-            http_client=DefaultHttpxClient(follow_redirects=False),
-        )
+        self._server = Server(config)
+        self._client = self._server.client()
         self._refused: frozenset[str] = frozenset()
 
     @property
@@ -148,7 +68,7 @@ class ChatVLM:
             with self._start(query, parts) as stream:
                 yield stream
         except APIError as error:
-            raise VLMError(self._without_key(self._explain(error))) from None
+            raise VLMError(self._server.without_key(self._server.explain(error))) from None
         except (json.JSONDecodeError, UnicodeDecodeError):
             raise VLMError(
                 f"The server at {self.config.base_url} sent something that is not JSON. "
@@ -186,82 +106,6 @@ class ChatVLM:
                 self._refused = refused
                 return stream
 
-    def _explain(self, error: APIError) -> str:
-        """What went wrong between us and the server, and what to do about it."""
-        from openai import APIConnectionError, APIStatusError, APITimeoutError
-
-        url = self.config.base_url
-        if isinstance(error, APIStatusError):
-            return f"The server at {url} {self._explain_status(error)}"
-        if isinstance(error, APITimeoutError):
-            return (
-                f"The server at {url} was silent for {self.config.timeout_s:g} s. "
-                "Check that it is up and not overloaded, or allow a longer timeout."
-            )
-        if not isinstance(error, APIConnectionError):  # an error event inside the stream
-            return f"The server at {url} gave up on the reply: {self._words_of(error)}. Its log may say more."
-        cause = _network_error(error)
-        if isinstance(cause, socket.gaierror):
-            return f"No server has the name {urlsplit(url).hostname}. Check the address {url}."
-        if isinstance(cause, ConnectionRefusedError):
-            return f"Nothing answers at {url}. Start the server there, or check the host and port."
-        if isinstance(cause, ssl.SSLError):
-            return f"No safe connection to {url}: {cause}. Check its certificate, and http or https."
-        return f"The connection to {url} broke: {cause}. Try again; the server's log may say why."
-
-    def _explain_status(self, error: APIStatusError) -> str:
-        """What follows "The server at …", by HTTP status and by what the server said."""
-        model, status, words = self.config.model, error.status_code, self._words_of(error)
-        tried = f"even after {self.config.retries} retries ({status})"
-        if status in (401, 403):
-            return f"refuses the API key ({status}). Set OPENAI_API_KEY to one that may use {model}."
-        if status == 404:
-            return f"does not offer {model} (404). {self._offered_models()}"
-        if status == 413:
-            return "finds the pictures too large (413). Lower max_pixels, or raise its limit on requests."
-        if status == 429:
-            return f"is over its limit {tried}: {words}. Wait, or send less at once."
-        if 300 <= status < 400:
-            target = error.response.headers.get("location", "nowhere")
-            return f"sends us on to {target}, which we do not follow. If you trust it, use that address."
-        if re.search(r"context|max_model_len|too long|longer than", words, re.IGNORECASE):
-            return f"has no room for this request ({status}): {words}. Lower max_pixels and crop_max_pixels."
-        if re.search(r"image|vision|multi-?modal", words, re.IGNORECASE):
-            return (
-                f"does not take these pictures for {model} ({status}): {words}. "
-                "Choose a vision model, and let the server accept several images in a request."
-            )
-        if status >= 500:
-            return f"failed {tried}: {words}. Its log may say more."
-        return f"refuses the request ({status}): {words}."
-
-    def _offered_models(self) -> str:
-        from openai import OpenAIError
-
-        brief = self._client.with_options(max_retries=0, timeout=CONNECT_TIMEOUT_S)
-        try:
-            # Not `models.list()`, which crashes on an answer that is not the JSON it expects.
-            page = brief.get("/models", cast_to=object)
-        except (OpenAIError, json.JSONDecodeError):
-            page = None
-        listed = page.get("data") if isinstance(page, dict) else None
-        entries = listed if isinstance(listed, list) else []
-        names = [str(entry["id"]) for entry in entries if isinstance(entry, dict) and "id" in entry]
-        if not names:
-            return "Check the model's name, and the address: it often ends in /v1."
-        return f"It offers {', '.join(names[:10])}{', …' if len(names) > 10 else ''}."
-
-    def _words_of(self, error: APIError) -> str:
-        """What the server itself said, shortened; servers speak in several shapes, or in HTML."""
-        body = error.body
-        if isinstance(body, dict):
-            body = body.get("message") or body.get("detail") or body.get("error") or body
-        words = self._without_key(" ".join(str(body or error.message).split()))
-        return "no reason given" if words.startswith("<") else words[:300].rstrip(".")
-
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if len(self._key) >= MIN_SECRET_CHARS else text
-
 
 class ChatSession:
     """Images that are open for questions, as they will be sent."""
@@ -270,7 +114,7 @@ class ChatSession:
         self._vlm = vlm
         shown = [vlm.config.show(image) for image in images]
         self.frames_wh = tuple(vlm.config.convention.frame_wh(Size(*image.size)) for image in shown)
-        self._images = [_image_part(image) for image in shown]
+        self._images = [image_part(image) for image in shown]
 
     def ask(self, questions: Sequence[Question]) -> Generator[Delta, None, list[Reply]]:
         """One question an image, one after the other. Closing the generator closes the connection.
@@ -286,7 +130,7 @@ class ChatSession:
         self, row: int, image: ChatCompletionContentPartParam, question: Question
     ) -> Generator[Delta, None, Reply]:
         config = self._vlm.config
-        crops = [_image_part(config.show(crop, crop=True)) for crop in question.crops]
+        crops = [image_part(config.show(crop, crop=True)) for crop in question.crops]
         # The picture first: both queries then share a prefix, which a server can cache.
         prompt: ChatCompletionContentPartParam = {"type": "text", "text": question.prompt}
         parts = [image, *crops, prompt]
@@ -358,19 +202,3 @@ class _Written:
             tokens=self.counted or len(self.tokens) or self.deltas,
             timings_s={"first_token": self.first_token_s or total_s, "total": total_s},
         )
-
-
-def _image_part(shown: Image.Image) -> ChatCompletionContentPartParam:
-    """Pixels only: no colour profile or other metadata leaves the house."""
-    png = io.BytesIO()
-    shown.save(png, "PNG", compress_level=1, icc_profile=None)  # a third of level 6's time, 8-20 % more bytes
-    data = base64.b64encode(png.getvalue()).decode("ascii")
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
-
-
-def _network_error(error: APIError) -> BaseException:
-    """What the operating system said under the SDK's error; the SDK's cause where it said nothing."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, socket.gaierror | ConnectionError | ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    return cause or error.__cause__ or error

@@ -17,7 +17,8 @@ from PIL import Image, ImageChops
 
 from lte_core.schema import Size
 from lte_core.vlm.base import VLM, Delta, Query, Question, Reply, VLMError, finish
-from lte_core.vlm.openai_chat import ChatVLM, ServerConfig, parse_address
+from lte_core.vlm.openai_chat import ChatVLM
+from lte_core.vlm.server import ServerConfig, parse_address
 from lte_core.vlm.views import Views
 from tests.vlm.chat_server import (
     MODELS,

@@ -22,8 +22,9 @@ from PIL import Image
 from lte_core.schema import Size
 from lte_core.training import nano
 from lte_core.vlm.base import Delta, Query, Question, VLMError, finish
-from lte_core.vlm.openai_chat import ChatVLM, ServerConfig
+from lte_core.vlm.openai_chat import ChatVLM
 from lte_core.vlm.processor import load_processor
+from lte_core.vlm.server import ServerConfig
 from lte_core.vlm.views import Views
 
 pytestmark = pytest.mark.slow
