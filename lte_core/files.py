@@ -9,18 +9,18 @@ SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TI
 """The suffix of each image format that `images.py` reads."""
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path | str, target: Path | str) -> None:
     """The same file under another name, without its bytes twice where the file system can.
 
     The folder is made when it is missed: to ask for it every time costs as much as the link.
     """
     if not _linked(source, target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
         if not _linked(source, target):
-            target.write_bytes(source.read_bytes())
+            Path(target).write_bytes(Path(source).read_bytes())
 
 
-def _linked(source: Path, target: Path) -> bool:
+def _linked(source: Path | str, target: Path | str) -> bool:
     """False without the folder, on another file system, or on one without links."""
     try:
         os.link(source, target)

@@ -35,18 +35,21 @@ class SampleCrops:
         row = self._row
         corners = "-".join(f"{v:g}" for v in cut.box.xyxy)
         name = f"crops/{row.sha256[:2]}/{row.sha256}-{corners}.png"
-        kept = self._media.folder / name
-        if not kept.exists():
+        if not os.path.exists(f"{self._media.folder}/{name}"):  # noqa: PTH110  (asked for every crop of an export)
             if self._pixels is None:
                 self._pixels = read_image(self._media.path(row.sha256, row.suffix)).pixels
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            # A name of its own: an export may cut the same crop at this moment.
-            handle, part = tempfile.mkstemp(dir=kept.parent, prefix=".part-")
-            with os.fdopen(handle, "wb") as file:
-                crop(self._pixels, cut.box).save(file, "PNG", compress_level=1)
-            Path(part).chmod(READ_ONLY)
-            Path(part).replace(kept)
+            self._write(crop(self._pixels, cut.box), self._media.folder / name)
         return name
+
+    @staticmethod
+    def _write(pixels: Image.Image, kept: Path) -> None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        # A name of its own: an export may cut the same crop at this moment.
+        handle, part = tempfile.mkstemp(dir=kept.parent, prefix=".part-")
+        with os.fdopen(handle, "wb") as file:
+            pixels.save(file, "PNG", compress_level=1)
+        Path(part).chmod(READ_ONLY)
+        Path(part).replace(kept)
 
 
 class CutAhead:

@@ -128,9 +128,9 @@ class _Writer:
             self._excluded[str(reason).partition(":")[0]] += 1
             self._out.write(_line({"id": row.sample_id, "reason": reason}))
             return
-        link_or_copy(self._media.path(row.sha256, row.suffix), self._folder / sample.image)
+        link_or_copy(self._media.path(row.sha256, row.suffix), f"{self._folder}/{sample.image}")
         for name in {name for _, images in asked for name in images if name != sample.image}:
-            link_or_copy(self._media.folder / name, self._folder / name)
+            link_or_copy(f"{self._media.folder}/{name}", f"{self._folder}/{name}")
         self._manifest.write(to_line(sample) + "\n")
         self._written += 1
         for words, images in asked:
@@ -189,7 +189,7 @@ class _Writer:
 def _account(folder: Path, config: ExportConfig, counts: ExportCounts) -> None:
     """EXPORT.json: what was exported how, a hash of every file, and each excluded sample with its reason."""
     left_out = folder / "excluded.jsonl"
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.parent.name in (folder.name, "sft"))
+    files = sorted(p for p in (*folder.glob("*"), *folder.glob("sft/*")) if p.is_file())  # not the images: many
     views = config.checkpoint.views
     head = {
         "schema": "lte-export/1",
@@ -215,5 +215,8 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False)  # `json.dumps` would make one for every line
+
+
 def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    return _JSON.encode(record) + "\n"
