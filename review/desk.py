@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
 
 from lte_core.schema import Box, Region, Size, Split, Verdict
@@ -43,7 +43,7 @@ def to_json(regions: Iterable[Region]) -> list[dict[str, Any]]:
     return [{"bbox": list(region.box.xyxy), "label": region.label} for region in regions]
 
 
-def content_of(row: RevisionRow) -> Content:
+def content_of(row: RevisionRow | Row[Any]) -> Content:
     regions = tuple(Region(Box(*r["bbox"]), r["label"]) for r in row.regions)
     return Content(Verdict(row.label), row.explanation, regions)
 
@@ -201,13 +201,13 @@ def exported(session: Session, query: Select[SampleRow]) -> Iterator[Exported]:
     contents: dict[int, dict[int, Content]] = defaultdict(dict)
     wanted = {row.id: row.current for row in rows}
     revisions = (
-        select(RevisionRow, AccountRow.name)
+        select(*_REVISION, AccountRow.name)
         .outerjoin(AccountRow, RevisionRow.account_id == AccountRow.id)
         .where(RevisionRow.sample_id.in_(ids))
         .order_by(RevisionRow.sample_id, RevisionRow.number)
     )
-    for made, name in session.execute(revisions):
-        revision = _revision(made, name)
+    for made in session.execute(revisions):
+        revision = _revision(made, made.name)
         contents[made.sample_id][made.number] = revision.content
         if revision.origin is not Origin.ANNOTATOR:
             machine[made.sample_id] = revision
@@ -221,24 +221,35 @@ def exported(session: Session, query: Select[SampleRow]) -> Iterator[Exported]:
         )  # fmt: skip
 
 
-def _revision(row: RevisionRow, name: str | None) -> Revision:
+# Columns instead of whole rows: of a large export these are most of what is read, and nobody changes them.
+_REVISION = (
+    RevisionRow.sample_id, RevisionRow.number, RevisionRow.origin, RevisionRow.label, RevisionRow.explanation,
+    RevisionRow.regions, RevisionRow.at,
+)  # fmt: skip
+_DECISION = (
+    DecisionRow.id, DecisionRow.sample_id, DecisionRow.action, DecisionRow.at, DecisionRow.revision,
+    DecisionRow.reason, DecisionRow.comment, DecisionRow.seconds, DecisionRow.undoes, DecisionRow.on_gold,
+)  # fmt: skip
+
+
+def _revision(row: RevisionRow | Row[Any], name: str | None) -> Revision:
     return Revision(row.number, Origin(row.origin), content_of(row), name, row.at)
 
 
 def _by_sample(session: Session, samples: Sequence[int]) -> dict[int, tuple[Decision, ...]]:
     query = (
-        select(DecisionRow, AccountRow.name)
+        select(*_DECISION, AccountRow.name)
         .join(AccountRow, DecisionRow.account_id == AccountRow.id)
         .where(DecisionRow.sample_id.in_(samples))
         .order_by(DecisionRow.id)
     )
     found = session.execute(query).all()
-    undone = {row.undoes for row, _ in found}
+    undone = {row.undoes for row in found}
     groups: dict[int, list[Decision]] = defaultdict(list)
-    for row, name in found:
+    for row in found:
         groups[row.sample_id].append(
             Decision(
-                row.id, Action(row.action), name, row.at, row.revision, Reason(row.reason) if row.reason else None,
+                row.id, Action(row.action), row.name, row.at, row.revision, Reason(row.reason) if row.reason else None,
                 row.comment, row.seconds, row.undoes, row.id in undone, row.on_gold,
             )
         )  # fmt: skip
