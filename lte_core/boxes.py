@@ -45,12 +45,15 @@ def match(first: Sequence[Box], second: Sequence[Box], min_iou: float = 0.0) -> 
 
     By the Hungarian algorithm: greedy matching would let one box take another's only partner.
     """
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
+    overlaps = [[iou(a, b) for b in second] for a in first]
+    if min(len(first), len(second)) <= 1:  # the common case needs no algorithm: the best partner of the only box
+        pairs = [Pair(i, j, value) for i, row in enumerate(overlaps) for j, value in enumerate(row)]
+        found = [max(pairs, key=lambda pair: pair.iou)] if pairs else []
+    else:
+        from scipy.optimize import linear_sum_assignment
 
-    overlaps = np.array([[iou(a, b) for b in second] for a in first]).reshape(len(first), len(second))
-    rows, columns = linear_sum_assignment(overlaps, maximize=True)
-    found = (Pair(int(i), int(j), float(overlaps[i, j])) for i, j in zip(rows, columns, strict=True))
+        places = zip(*linear_sum_assignment(overlaps, maximize=True), strict=True)
+        found = [Pair(int(i), int(j), overlaps[i][j]) for i, j in places]
     return [pair for pair in found if pair.iou > 0 and pair.iou >= min_iou]
 
 

@@ -1,15 +1,22 @@
-"""TRACE data: `python -m lte_core trace synth | collect | audit`. The work is in `lte_core.dataset`."""
+"""TRACE data: `python -m lte_core trace synth | collect | audit`, and the commands of the two modules beside this one.
+
+The work is in `lte_core.dataset`.
+"""
 
 from __future__ import annotations
 
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from lte_core.commands import trace_build, trace_look
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lte_core.dataset.audit import RuleScore
     from lte_core.dataset.purify import Rule
 
@@ -19,6 +26,13 @@ app = typer.Typer(help="Make TRACE data.", no_args_is_help=True)
 @app.callback()
 def main() -> None:
     """Make TRACE data."""
+
+
+for command in (
+    trace_build.annotate, trace_build.ground, trace_build.purify, trace_build.build, trace_build.merge,
+    trace_look.show, trace_look.stats,
+):  # fmt: skip
+    app.command()(cast("Callable[..., None]", command))
 
 
 @app.command()
@@ -57,8 +71,9 @@ def collect(
 ) -> None:
     """Labelled images of other releases and of plain folders into one manifest, each image once.
 
-    Kinds: real, generated, folders, genimage, cnnspot, synthscars, fakeclue, mmfr, mmtd. Exit code 3 when some entries
-    could not be used; left-out.jsonl lists them, and the copies, with their reasons.
+    Kinds: real, generated, folders, manifest (a folder such as trace synth writes), genimage, cnnspot, synthscars,
+    fakeclue, mmfr, mmtd. Exit code 3 when some entries could not be used; left-out.jsonl lists them, and the copies,
+    with their reasons.
     """
     from itertools import chain
 

@@ -6,10 +6,14 @@ Purification reads these records (`purify.py`); who asked the models is elsewher
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lte_core.schema import Box, Region, TraceSample
+
+REFERENCE = re.compile(r"\[(\d+)\]\s*([^\[\]]+?)\s*(?:;|$)")
+"""A part of an explanation that speaks of a region by its number: "[2] six fingers on the left hand;"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,17 @@ def numbered(summary: str, notes: Sequence[str]) -> str:
     """An explanation with a numbered part for each region, in their order."""
     parts = [f"[{i}] {_plain(note).strip(' ;.')}" for i, note in enumerate(notes, 1)]
     return " ".join(part for part in (_plain(summary), "; ".join(parts)) if part)
+
+
+def unnumbered(explanation: str) -> tuple[str, list[str]]:
+    """The inverse of `numbered`: what stands before the first number, and the part of each region.
+
+    An explanation whose numbers do not run from 1 has no parts: all of it is the summary.
+    """
+    found = list(REFERENCE.finditer(explanation))
+    if not found or [int(part[1]) for part in found] != list(range(1, len(found) + 1)):
+        return explanation, []
+    return explanation[: found[0].start()].strip(), [part[2] for part in found]
 
 
 def _clause(clues: Sequence[Clue], grounded: Grounded) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from lte_core.dataset.candidates import unnumbered
+from lte_core.dataset.manifest import BadLine, read_lines
 from lte_core.images import ImageError, read_image
 from lte_core.schema import Box, Region, Verdict
 
@@ -100,6 +102,24 @@ def labelled_folders(root: Path, source: str | None = None) -> Entries:
             f"expected folders named {', '.join(sorted(REAL_NAMES))} or {', '.join(sorted(GENERATED_NAMES))} with "
             f"pictures below {root}, found none"
         )
+
+
+def trace_manifest(root: Path) -> Entries:
+    """A folder with a `trace/1` manifest: TRACE-synth, an export of the review, another collection."""
+    path = root / "manifest.jsonl"
+    if not path.is_file():
+        raise SourceError(f"expected {path}, as trace synth and trace collect write it; there is none")
+    for line in read_lines(path):
+        if isinstance(line, BadLine):
+            yield Unusable(f"{path}, line {line.number}", line.problem)
+            continue
+        sample = line.sample
+        summary, notes = unnumbered(sample.explanation)
+        notes = notes if len(notes) == len(sample.regions) else []
+        yield Labelled(
+            root / sample.image, sample.label, sample.source, sample.generator,
+            summary if notes else sample.explanation, sample.regions, tuple(notes),
+        )  # fmt: skip
 
 
 def synthscars(root: Path) -> Entries:
@@ -190,6 +210,7 @@ READERS: Mapping[str, Callable[[Path], Entries]] = {
     "real": all_real,
     "generated": all_generated,
     "folders": labelled_folders,
+    "manifest": trace_manifest,
     "genimage": lambda root: labelled_folders(root, "genimage"),
     "cnnspot": lambda root: labelled_folders(root, "cnnspot"),
     "synthscars": synthscars,

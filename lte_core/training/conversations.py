@@ -17,12 +17,11 @@ import numpy as np
 from PIL import Image
 
 from lte_core.boxes import clip, rescale
+from lte_core.dataset.candidates import REFERENCE
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.examine import CropConfig, cut_crops, plan_crops
 from lte_core.schema import Box, Crop, Region, Size, TraceSample
 from lte_core.vlm.frames import QWEN2_5, Convention
-
-_REFERENCE = re.compile(r"\[(\d+)\]\s*([^\[\]]+?)\s*(?:;|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class Shown:
 
 def evidence(sample: TraceSample) -> list[Shown]:
     """The sample's regions, each with the part of the explanation that refers to it by number ("[2] …"), if any."""
-    clauses = {int(number): text for number, text in _REFERENCE.findall(sample.explanation)}
+    clauses = {int(number): text for number, text in REFERENCE.findall(sample.explanation)}
     return [Shown(region, clauses.get(number)) for number, region in enumerate(sample.regions, 1)]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lte_core.schema import Box, Region, Verdict
 
@@ -57,24 +58,24 @@ def parse_locate(text: str) -> LocateReply:
     Raises ReplyError without a readable verdict, without a boxes block, or when the block names something
     but no box of it is usable: only an empty list says that the model saw nothing to look at.
     """
-    text = _answer(text)
+    text = answer(text)
     verdict = _verdict(text)
     block = _last_block(text, "boxes")
     if block is None:
         raise ReplyError("no boxes block", "The reply has no <boxes> block, not even an empty list.")
-    regions = _regions(block)
-    if not regions and "".join(block.split()).lower() not in _EMPTY_LIST:
+    regions = tuple(entry.region for entry in entries(block))
+    if not regions and not is_empty_list(block):
         raise ReplyError("unreadable boxes", f"The reply's boxes cannot be read: {_excerpt(block)}")
     return LocateReply(_explanation(text), regions, verdict)
 
 
 def parse_examine(text: str) -> ExamineReply:
     """Read `<explanation>…</explanation><verdict>…</verdict>`. Raises ReplyError without a readable verdict."""
-    text = _answer(text)
+    text = answer(text)
     return ExamineReply(explanation=_explanation(text), verdict=_verdict(text))
 
 
-def _answer(text: str) -> str:
+def answer(text: str) -> str:
     """The text after a reasoning model's thoughts, and without the lone surrogates that no file can store."""
     return text.rpartition("</think>")[2].encode("utf-8", "replace").decode()
 
@@ -113,16 +114,28 @@ def _explanation(text: str) -> str:
     return _TAG.sub("", text[start:end]).strip()
 
 
-def _regions(block: str) -> tuple[Region, ...]:
-    """The usable entries of a boxes block. Scanned rather than parsed as JSON, so that fences, single quotes,
+class Entry(NamedTuple):
+    """One box of a reply in the model's own frame, and the text that it was read from."""
+
+    region: Region
+    text: str
+
+
+def entries(block: str) -> list[Entry]:
+    """The usable entries of a list of boxes. Scanned rather than parsed as JSON, so that fences, single quotes,
     trailing commas or a cut end cost no box that is whole."""
-    regions = []
-    for entry in block.split("{", _MAX_ENTRIES + 1)[1 : _MAX_ENTRIES + 1]:
-        entry = entry[:_MAX_ENTRY_CHARS]
-        found = _BBOX.search(entry)
-        if found and (box := _box(found[1])):
-            regions.append(Region(box, _label(entry)))
-    return tuple(regions)
+    found = []
+    for text in block.split("{", _MAX_ENTRIES + 1)[1 : _MAX_ENTRIES + 1]:
+        text = text[:_MAX_ENTRY_CHARS]
+        place = _BBOX.search(text)
+        if place and (box := _box(place[1])):
+            found.append(Entry(Region(box, _label(text)), text))
+    return found
+
+
+def is_empty_list(block: str) -> bool:
+    """The model said that there is nothing to show, rather than something that cannot be read."""
+    return "".join(block.split()).lower() in _EMPTY_LIST
 
 
 def _box(numbers: str) -> Box | None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lte_core.dataset.candidates import Account, Candidate, Clue, Grounded, Grounding
+from lte_core.dataset.candidates import Account, Candidate, Clue, Grounded, Grounding, numbered, unnumbered
 from lte_core.dataset.manifest import from_line, to_line
 from lte_core.dataset.purify import Drop, Purified, PurifyConfig, Rule, object_share, purify
 from lte_core.schema import Box, TraceSample, Verdict
@@ -218,3 +218,28 @@ def test_a_stricter_threshold_never_adds_a_box(name: str, loose: float, strict: 
 def test_a_drop_of_a_sample_is_a_record_too() -> None:
     assert Drop(Rule.UNCOVERED, clue=2).record() == {"reason": "uncovered", "clue": 2}
     assert Drop(Rule.SIMILARITY, 0.123456, 0.5).record() == {"reason": "similarity", "figure": 0.1235, "limit": 0.5}
+
+
+@given(
+    st.text(max_size=30),
+    st.lists(st.text(max_size=30).filter(lambda text: text.strip(" ;.[]()\n\t") != ""), max_size=6),
+)
+def test_an_explanation_comes_apart_as_it_was_put_together(summary: str, notes: list[str]) -> None:
+    whole = numbered(summary, notes)
+    start, parts = unnumbered(whole)
+    assert numbered(start, parts) == whole
+    assert len(parts) in (0, len(notes))
+
+
+@pytest.mark.parametrize(
+    ("explanation", "parts"),
+    [
+        ("A hand is wrong [1] six fingers; [2] a seam", ("A hand is wrong", ["six fingers", "a seam"])),
+        ("[1] six fingers", ("", ["six fingers"])),
+        ("as in [2], [3] and [4]", ("as in [2], [3] and [4]", [])),
+        ("no numbers", ("no numbers", [])),
+        ("", ("", [])),
+    ],
+)
+def test_parts_are_those_of_regions_numbered_from_one(explanation: str, parts: tuple[str, list[str]]) -> None:
+    assert unnumbered(explanation) == parts

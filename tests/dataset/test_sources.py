@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lte_core.dataset.collect import collect
+from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.sources import Labelled, SourceError, Unusable, read_source
+from lte_core.dataset.synth import write_dataset
 from lte_core.schema import Box, Region, Verdict
 
 REAL, GENERATED = Verdict.REAL, Verdict.GENERATED
@@ -160,6 +163,7 @@ def test_mmtd_boxes_what_the_mask_marks(tmp_path: Path) -> None:
         ("fakeclue", "data_json/train.json"),
         ("mmfr", "evaluation_sets/ or"),
         ("mmtd", "photoshop/, deepfake/ or aigc"),
+        ("manifest", r"manifest\.jsonl, as trace synth"),
         ("loki", "expected one of real, generated"),
     ],
 )
@@ -181,3 +185,17 @@ def test_utf_16_is_read_too(tmp_path: Path) -> None:
     (entry,) = read_source("fakeclue", tmp_path)
     assert isinstance(entry, Labelled)
     assert entry.image.name == "ü.png"
+
+
+def test_a_manifest_comes_in_as_it_went_out(tmp_path: Path) -> None:
+    """Also its explanation, whose numbers are the regions'."""
+    write_dataset(tmp_path / "in", 6, 3)
+    path = tmp_path / "in/manifest.jsonl"
+    before = [line.sample for line in read_manifest(path)]
+    with path.open("a") as lines:
+        lines.write("no sample\n")
+    entries = list(read_source("manifest", tmp_path / "in"))
+    assert [e for e in entries if isinstance(e, Unusable)] == [entries[-1]]
+    after = collect(entries, tmp_path / "out").samples
+    told_of = [(s.sha256, s.label, s.generator, s.source, s.explanation, s.regions) for s in before]
+    assert [(s.sha256, s.label, s.generator, s.source, s.explanation, s.regions) for s in after] == told_of

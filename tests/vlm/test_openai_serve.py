@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,13 +20,11 @@ from lte_core.vlm.openai_chat import ChatVLM
 from lte_core.vlm.processor import load_processor
 from lte_core.vlm.server import ServerConfig
 from lte_core.vlm.views import Views
+from tests.vlm.transformers_server import serving
 
 pytestmark = pytest.mark.slow
 
 WORDS = ("the", "lettering", "is", "garbled", "weave", "repeats", "exactly", "nothing", "suspicious", "here")
-# Without the first import the server takes a directory like lte-nano's for a text model and drops the pictures.
-SERVE = "import lte_core.vlm.processor; from transformers.cli.transformers import main; main()"
-START_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -56,44 +48,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerConfig]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("serve") / "log"
-    options = ["--device", "cpu", "--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, "serve", str(checkpoint), *options],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/health", process, log)
+    with serving(checkpoint, tmp_path_factory.mktemp("serve")) as url:
         views = Views(image_wh=nano.IMAGE_WH, crop_wh=nano.CROP_WH)
-        yield ServerConfig(
-            f"http://127.0.0.1:{port}/v1",
-            str(checkpoint),
-            api_key="none",
-            views=views,
-            locate_tokens=40,
-            examine_tokens=24,
-        )
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"the server did not start:\n{log.read_text()[-3000:]}")
+        yield ServerConfig(url, str(checkpoint), api_key="none", views=views, locate_tokens=40, examine_tokens=24)
 
 
 def picture(width: int, height: int, seed: int) -> Image.Image:
