@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import typer
 from rich.console import Console
@@ -24,7 +24,7 @@ from lte_core.dataset.purify import PurifyConfig
 from lte_core.dataset.raw import RawError, Recorder, Replies, Stage, files_of, raw_file
 from lte_core.dataset.similarity import SimilarityError, load_embedder
 from lte_core.dataset.stages import Job, Report, Shard, explanation_jobs, grounding_jobs, run_stage
-from lte_core.dataset.summary import purify_tables, rich_table, stage_table
+from lte_core.dataset.summary import Table, collect_table, purify_tables, rich_table, stage_table
 from lte_core.dataset.summary_html import page
 from lte_core.runs import commit
 from lte_core.schema import TraceSample
@@ -190,8 +190,7 @@ def run_purify(folder: Path, embedder: str, config: PurifyConfig) -> int:
         with _counting("purify", console) as show:
             counts = purify_folder(source, judge, config, show)
     record = counts.record()
-    stages = [_stage_of(folder, "annotate"), _stage_of(folder, "ground")]
-    tables = [stage_table(name, found) for name, found in stages if found] + purify_tables(record)
+    tables = [*_earlier(folder), *purify_tables(record)]
     (folder / "summary.html").write_text(page("TRACE: what was made", tables), encoding="utf-8")
     for table in purify_tables(record):
         console.print(rich_table(table))
@@ -224,9 +223,13 @@ def run_sweep(folder: Path, embedder: str, config: PurifyConfig) -> int:
     return 0
 
 
-def _stage_of(folder: Path, command: str) -> tuple[str, dict[str, Any] | None]:
-    path = folder / f"{command}.json"
-    return command.capitalize(), json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+def _earlier(folder: Path) -> Iterator[Table]:
+    """The tables of the stages before, as their records in the folder have them."""
+    for name in ("collect", "annotate", "ground"):
+        path = folder / f"{name}.json"
+        if path.exists():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            yield collect_table(record["counts"]) if name == "collect" else stage_table(name.capitalize(), record)
 
 
 def _shard(text: str | None) -> Shard:

@@ -42,6 +42,14 @@ class Curve:
 PAPER = {"boxes_per_sample": 3.24, "share_with_a_box": 0.995}  # LTE, section 4: what TRACE came to
 
 
+def collect_table(counts: Mapping[str, int]) -> Table:
+    """Of `collect.json`: what was taken, and what was left out for which reason."""
+    whole = sum(counts.values())
+    rows = [Row("in", f"{whole:,}"), Row("kept", f"{counts['kept']:,}", _share(counts["kept"], whole))]
+    rows += [Row(f"left out: {why}", f"{n:,}", _share(n, whole)) for why, n in counts.items() if why != "kept"]
+    return Table("Collect", tuple(rows))
+
+
 def stage_table(title: str, record: Mapping[str, Any]) -> Table:
     """Of a stage that asked experts: `annotate.json`, `ground.json`."""
     jobs = record["jobs"]

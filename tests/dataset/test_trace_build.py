@@ -240,6 +240,7 @@ def test_figures_and_pictures_of_what_was_built(built: Path, tmp_path: Path) -> 
     assert sum(record["by_label"].values()) == len(samples)
     assert record["share_with_a_box"] == 1
     assert trace("stats", str(built)).exit_code == 0
+    assert all(title in (built / "summary.html").read_text() for title in ("Collect", "Annotate", "Ground", "Purify"))
     for name in (tmp_path / "stats.html", built / "summary.html"):
         text = name.read_text()
         assert "http" not in text.replace("http-equiv", "")
