@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from lte_core.commands import bench, trace, train
+from lte_core.commands import bench, evaluate, trace, train
 from lte_core.commands.detect import detect
 
 app = typer.Typer(
@@ -15,8 +15,8 @@ app = typer.Typer(
 )
 app.command("detect", no_args_is_help=True)(detect)
 
-for group in (trace, train, bench):
-    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+for name, group in (("trace", trace), ("train", train), ("eval", evaluate), ("bench", bench)):
+    app.add_typer(group.app, name=name)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import write_dataset
 from lte_core.evaluation.calibration import fit_temperature
 from lte_core.evaluation.metrics import score
-from lte_core.evaluation.predict import CropSource, predict
+from lte_core.evaluation.modes import CropSource
+from lte_core.evaluation.predict import predict
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model

@@ -8,25 +8,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from lte_core.boxes import mean_best_iou
 from lte_core.evaluation.metrics import Outcome
+from lte_core.evaluation.modes import CropSource, Mode
+from lte_core.evaluation.outcomes import outcome, truth_of, truth_record
 from lte_core.images import ImageError, read_image
 from lte_core.inference.detector import Failure, LocateThenExamine, RegionChoice
+from lte_core.inference.prompts import PLAIN
 from lte_core.inference.report import to_json
 from lte_core.schema import Box, Detection, LocateResult, Region, Size, TraceSample
-
-
-class CropSource(StrEnum):
-    """Whose regions Examine is shown."""
-
-    OWN = "own"
-    ANNOTATED = "annotated"
-    RANDOM = "random"
-    NONE = "none"
+from lte_core.vlm.base import Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +30,12 @@ class Prediction:
     result: Detection | Failure
 
     def outcome(self) -> Outcome:
-        """For scoring. An image that failed has no verdicts, which counts as wrong."""
-        if isinstance(self.result, Failure):
-            return Outcome(self.sample.label, None, None, 0.0 if self.sample.regions else None)
-        located = [region.box for region in self.result.locate.regions]
-        annotated = [region.box for region in self.sample.regions]
-        iou = mean_best_iou(annotated, located) if annotated else None
-        return Outcome(self.sample.label, self.result.locate.verdict, self.result.verdict, iou)
+        """For scoring."""
+        return outcome(truth_of(self.sample), self.result)
 
     def record(self) -> dict[str, Any]:
-        """One line of `predictions.jsonl`: the detection's own record, with the sample's id, label and regions."""
-        regions = [{"bbox": list(region.box.xyxy), "label": region.label} for region in self.sample.regions]
-        truth = {"id": self.sample.id, "label": self.sample.label, "regions": regions}
-        return {"sample": truth, **to_json(self.result)}
+        """One line of `predictions.jsonl`: the detection's own record, with the sample's truth."""
+        return {"sample": truth_record(truth_of(self.sample)), **to_json(self.result)}
 
 
 def predict(
@@ -58,12 +44,19 @@ def predict(
     root: Path,
     crops: CropSource = CropSource.OWN,
     seed: int = 0,
+    mode: Mode = Mode.LTE,
 ) -> Iterator[Prediction]:
-    """Run the detector over the samples, whose images lie under `root`; one prediction a sample, in order."""
-    swapped = LocateThenExamine(
-        detector.vlm, detector.checkpoint, replace(detector.config, examine_instead=_choice(crops, samples, seed))
-    )
-    yield from map(Prediction, samples, swapped.detect_many(_open(samples, root)))
+    """Run the detector over the samples, whose images lie under `root`; one prediction a sample, in order.
+
+    Without the second look (`mode`) there are no crops, whosever were asked for.
+    """
+    only = {Mode.SINGLE: Query.LOCATE, Mode.EXPLAIN: Query.EXAMINE, Mode.BASE: Query.EXAMINE}.get(mode)
+    config = replace(detector.config, examine_instead=_choice(crops, samples, seed), only=only)
+    checkpoint = detector.checkpoint
+    if mode is Mode.BASE:
+        checkpoint = replace(checkpoint, prompts=replace(checkpoint.prompts, examine=PLAIN))
+    changed = LocateThenExamine(detector.vlm, checkpoint, config)
+    yield from map(Prediction, samples, changed.detect_many(_open(samples, root)))
 
 
 def _open(samples: Iterable[TraceSample], root: Path) -> Iterator[Any]:
@@ -80,9 +73,16 @@ def _choice(crops: CropSource, samples: Sequence[TraceSample], seed: int) -> Reg
         CropSource.OWN: None,
         CropSource.ANNOTATED: lambda path, located, size: annotated[path],
         CropSource.RANDOM: _random_regions(seed),
+        CropSource.LARGEST3: lambda path, located, size: _largest(located.regions, 3),
         CropSource.NONE: lambda path, located, size: (),
     }
     return choices[crops]
+
+
+def _largest(regions: Sequence[Region], count: int) -> list[Region]:
+    """The largest ones, in their own order."""
+    chosen = sorted(range(len(regions)), key=lambda i: -regions[i].box.area)[:count]
+    return [regions[i] for i in sorted(chosen)]
 
 
 def _random_regions(seed: int) -> Callable[[str, LocateResult, Size], Sequence[Region]]:

@@ -21,7 +21,7 @@ from lte_core.images import SourceImage
 from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
 from lte_core.inference.examine import CropConfig, cut_crops, examine_question, examine_result, plan_crops
 from lte_core.inference.locate import locate_question, locate_result
-from lte_core.schema import Crop, Detection, LocateResult, Region, Size
+from lte_core.schema import Crop, Detection, ExamineResult, LocateResult, Region, Size
 from lte_core.vlm.base import VLM, Query, Question, Reply, Session, VLMError
 
 
@@ -78,10 +78,12 @@ RegionChoice = Callable[[str, LocateResult, Size], Sequence[Region]]
 class DetectConfig:
     """`examine_instead(path, located, image_wh)` gives the regions whose crops Examine sees, in place of the located
     ones: how evaluation asks what the second look would do with annotated or with random areas. `Crop.regions` then
-    counts in what it gave."""
+    counts in what it gave. `only` asks one of the two questions alone, Examine then without crops: the single round and
+    the mere explanation that the paper compares with; what it says stands for both rounds."""
 
     crops: CropConfig = field(default_factory=CropConfig)
     examine_instead: RegionChoice | None = None
+    only: Query | None = None
 
 
 class LocateThenExamine:
@@ -148,6 +150,9 @@ class LocateThenExamine:
 
     def _judge(self, batch: Sequence[Item]) -> Generator[tuple[int, Event], None, None]:
         """Both queries for a batch of images. Yields (row, event); every row ends with Done."""
+        if self.config.only is not None:
+            yield from self._judge_once(batch, self.config.only)
+            return
         checkpoint, clock = self.checkpoint, _Clock(len(batch))
         pixels = [source.pixels for _, source in batch]
         sizes = [Size(*image.size) for image in pixels]
@@ -176,6 +181,26 @@ class LocateThenExamine:
             image, timings_s = source.info(path), clock.timings_s(row)
             yield row, Done(Detection(image, self.vlm.info, locates[row], crops[row], examines[row], timings_s))
 
+    def _judge_once(self, batch: Sequence[Item], query: Query) -> Generator[tuple[int, Event], None, None]:
+        """One query for a batch of images, as both rounds of each result."""
+        checkpoint, clock = self.checkpoint, _Clock(len(batch))
+        session = self.vlm.open([source.pixels for _, source in batch])
+        asked = locate_question(checkpoint) if query is Query.LOCATE else examine_question((), (), checkpoint)
+        event = LocateText if query is Query.LOCATE else ExamineText
+        replies = yield from _ask(session, [asked] * len(batch), event)
+        clock.lap(query, replies)
+        for row, (path, source) in enumerate(batch):
+            image, reply, frame_wh = source.info(path), replies[row], session.frames_wh[row]
+            if query is Query.LOCATE:
+                first = locate_result(reply, frame_wh, image.size, checkpoint.temperature_locate)
+                final = ExamineResult(first.explanation, first.verdict, first.p_generated, first.reply, first.problem)
+            else:
+                final = examine_result(reply, checkpoint.temperature_examine)
+                first = LocateResult(
+                    final.explanation, (), final.verdict, final.p_generated, final.reply, final.problem
+                )
+            yield row, Done(Detection(image, self.vlm.info, first, (), final, clock.timings_s(row)))
+
     def _chosen(self, path: str, located: LocateResult, size: Size) -> Sequence[Region]:
         instead = self.config.examine_instead
         return located.regions if instead is None else instead(path, located, size)
@@ -198,7 +223,7 @@ class _Clock:
 
     def timings_s(self, row: int) -> dict[str, float]:
         timings = self._rows[row]
-        return timings | {"total": sum(timings[query] for query in Query)}
+        return timings | {"total": sum(timings.get(query, 0.0) for query in Query)}
 
 
 def _ask(

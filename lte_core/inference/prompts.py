@@ -48,6 +48,14 @@ Answer in exactly this form and write nothing else:
 <explanation>what each crop shows, and what decides</explanation>
 <verdict>real or generated</verdict>"""
 
+PLAIN = """\
+Is this image a real photo, or was it made by an AI image generator?
+
+Answer in exactly this form and write nothing else:
+<explanation>why</explanation>
+<verdict>real or generated</verdict>"""
+"""The bare question, which the paper's untrained models are measured with (evaluation's mode "base")."""
+
 _NO_CROPS = "(none: no area was marked, so examine the whole image once more)"
 
 

@@ -1,0 +1,112 @@
+"""`eval predict | report` as they are typed. The work is in `lte_core.evaluation`.
+
+Predictions come first, as a file; tables are made from files, without a model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lte_core.evaluation.modes import CropSource, Mode
+
+app = typer.Typer(help="Measure a model.", no_args_is_help=True)
+
+SOME_FAILED, INTERRUPTED = 3, 130
+
+
+@app.command()
+def predict(
+    data: Annotated[Path, typer.Option(help="A manifest, or the folder of one.")],
+    out: Annotated[Path, typer.Option(help="F.jsonl; an interrupted run in it goes on.")],
+    model: Annotated[str | None, typer.Option(help="lte-nano, a directory, a hub id, or http://host/v1#name.")] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Both looks, one that grounds, one that explains, the bare question.")
+    ] = Mode.LTE,
+    crops: Annotated[CropSource, typer.Option(help="Whose regions the second look is shown.")] = CropSource.OWN,
+    split: Annotated[str | None, typer.Option(help="Only this split: train, val or test.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.")] = None,
+    shard: Annotated[str | None, typer.Option(help="i/n: this process's part, by image hash.")] = None,
+    seed: Annotated[int, typer.Option(help="Of random crops.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for a local model.")] = None,
+) -> None:
+    """Run a model over a manifest: one line a sample. Exit code 3 when some images or lines failed."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lte_core.evaluation.run import RunConfig, RunError, predict_file, read_samples
+    from lte_core.inference.checkpoint import CheckpointError
+    from lte_core.inference.detector import LocateThenExamine
+    from lte_core.inference.load import load_config, load_model
+    from lte_core.settings import SettingsError, read_settings
+    from lte_core.vlm.base import VLMError
+
+    config = RunConfig(mode, crops, seed, split, limit, _shard(shard))
+    console = Console(stderr=True)
+    columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        settings = read_settings()
+        samples = read_samples(data, config)
+        detector = LocateThenExamine(*load_model(model or settings.model, load_config(settings, threads)))
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("predict", total=len(samples.samples))
+            failed = predict_file(detector, samples, out, config, lambda done: bar.update(task, completed=done))
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+    except KeyboardInterrupt:
+        console.print("Stopped. What was predicted is kept; the same command goes on.", style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
+    except (RunError, VLMError, CheckpointError, SettingsError, OSError) as problem:
+        raise typer.BadParameter(str(problem)) from problem
+    rate = f", {speed:.2f} images/s" if speed else ""
+    typer.echo(f"{len(samples.samples)} predictions in {out}{rate}")
+    for failure in failed[:5]:
+        typer.echo(f"  {failure.path}: {failure.error}", err=True)
+    if len(failed) > 5:
+        typer.echo(f"  … {len(failed)} images failed in all; their lines say why, and count as wrong", err=True)
+    for line in samples.bad:
+        typer.echo(f"  {data}, line {line.number}: {line.problem}", err=True)
+    raise typer.Exit(SOME_FAILED if failed or samples.bad else 0)
+
+
+@app.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(help="Predictions; the first is compared with the others.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.md, report.html and report.json.")] = None,
+    images: Annotated[Path | None, typer.Option(help="The manifest's folder, for pictures of flips.")] = None,
+) -> None:
+    """Tables from predictions, without a model."""
+    from lte_core.evaluation.outcomes import PredictionsError
+    from lte_core.evaluation.report import markdown
+    from lte_core.evaluation.tables import as_record, by_source, comparisons, load, row
+
+    try:
+        loaded = [load(path) for path in files]
+        rows = [row(one.name, one.outcomes) for one in loaded]
+        record = as_record(loaded, rows)
+        text = markdown(loaded, rows, comparisons(loaded), [(one.name, by_source(one.outcomes)) for one in loaded])
+        if out is not None:
+            from lte_core.evaluation.report_html import page
+
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            (out / "report.md").write_text(text, encoding="utf-8")
+            (out / "report.html").write_text(page(text, loaded, rows, images), encoding="utf-8")
+    except (PredictionsError, ValueError, OSError) as problem:
+        raise typer.BadParameter(str(problem)) from problem
+    typer.echo(json.dumps(record) if as_json else text)
+    if out is not None:
+        typer.echo(f"The report is in {out}", err=True)
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return (1, 1)
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise typer.BadParameter(f"expected i/n with i from 1 to n, got {text!r}", param_hint="--shard")
+    return int(found[1]), int(found[2])

@@ -1,0 +1,25 @@
+"""The names of what can be varied in an evaluation: how much of the method, and whose crops. Nothing else."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class CropSource(StrEnum):
+    """Whose regions Examine is shown."""
+
+    OWN = "own"
+    ANNOTATED = "annotated"
+    RANDOM = "random"
+    LARGEST3 = "largest3"
+    NONE = "none"
+
+
+class Mode(StrEnum):
+    """How much of the method is used (the paper's ablation): both looks; one look that explains and grounds (E+G); one
+    that only explains (E); the bare question, for a model that was not trained."""
+
+    LTE = "lte"
+    SINGLE = "single"
+    EXPLAIN = "explain"
+    BASE = "base"

@@ -1,0 +1,128 @@
+"""A line of `predictions.jsonl` as the outcome that is scored: how its boxes and words fit the sample's.
+
+A line is a detection's record with the sample's truth in front (`predict.py`). Loads no model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lte_core.boxes import match, mean_best_iou
+from lte_core.evaluation.metrics import Outcome
+from lte_core.inference.detector import Failure
+from lte_core.inference.report import from_json
+from lte_core.schema import Box, Detection, Region, Size, TraceSample, Verdict
+from lte_core.text_metrics import bleu, rouge_l
+
+MIN_IOU = 0.5  # of a box that counts as found
+_GRID = 256  # cells a side at most, in which the union of boxes is measured
+
+
+class PredictionsError(ValueError):
+    """A file that holds no predictions; the message names the line and what was expected."""
+
+
+class Truth(NamedTuple):
+    """What a line says about its sample."""
+
+    id: str
+    label: Verdict
+    regions: tuple[Region, ...]
+    explanation: str
+    source: str
+    generator: str | None
+    group: str | None
+    sha256: str
+
+
+def read_predictions(path: Path) -> Iterator[tuple[Truth, Detection | Failure]]:
+    """The lines of a file in order. Raises PredictionsError at the first that is none."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+                yield _truth(record["sample"]), from_json(record)
+            except (ValueError, KeyError, TypeError) as problem:
+                raise PredictionsError(
+                    f"{path}, line {number}: expected a prediction as eval predict writes it ({problem})"
+                ) from problem
+
+
+def outcome(truth: Truth, result: Detection | Failure) -> Outcome:
+    """How the result fits. An image that failed has no verdicts, which counts as wrong."""
+    annotated = [region.box for region in truth.regions]
+    about: dict[str, Any] = {
+        "id": truth.id,
+        "source": truth.source,
+        "generator": truth.generator,
+        "group": truth.group,
+        "sha256": truth.sha256,
+        "annotated": len(annotated),
+    }
+    if isinstance(result, Failure):
+        none = 0.0 if annotated else None
+        words = 0.0 if truth.explanation else None
+        return Outcome(truth.label, None, None, none, pixel_iou=none, bleu1=words, bleu2=words, rouge_l=words, **about)
+    located = [region.box for region in result.locate.regions]
+    said, told = result.examine.explanation, truth.explanation
+    return Outcome(
+        truth.label,
+        result.locate.verdict,
+        result.verdict,
+        mean_best_iou(annotated, located) if annotated else None,
+        p_generated=result.p_generated,
+        pixel_iou=union_iou(annotated, located, result.image.size) if annotated else None,
+        hits=len(match(annotated, located, MIN_IOU)),
+        boxes=len(located),
+        bleu1=bleu(said, told, 1) if told else None,
+        bleu2=bleu(said, told, 2) if told else None,
+        rouge_l=rouge_l(said, told) if told else None,
+        seconds=result.timings_s.get("total"),
+        **about,
+    )
+
+
+def union_iou(a: Sequence[Box], b: Sequence[Box], size: Size) -> float:
+    """IoU of two unions of boxes, in [0, 1], on a grid of up to 256 cells a side: LEGION's and FakeShield's pixel IoU,
+    with boxes for masks."""
+    ours, theirs = (_mask(boxes, size) for boxes in (a, b))
+    union = float((ours | theirs).sum())
+    return float((ours & theirs).sum()) / union if union else 0.0
+
+
+def _mask(boxes: Sequence[Box], size: Size) -> np.ndarray[Any, Any]:
+    wide, high = (min(_GRID, side) for side in size)
+    mask = np.zeros((high, wide), dtype=bool)
+    for box in boxes:
+        x1, x2 = (round(v * wide / size.width) for v in (box.x1, box.x2))
+        y1, y2 = (round(v * high / size.height) for v in (box.y1, box.y2))
+        mask[max(0, y1) : max(y2, y1 + 1), max(0, x1) : max(x2, x1 + 1)] = True
+    return mask
+
+
+def truth_of(sample: TraceSample) -> Truth:
+    """What a prediction's line keeps of its sample; the group is the one that the sample's annotation names."""
+    group = sample.annotation.get("group")
+    return Truth(
+        sample.id, sample.label, sample.regions, sample.explanation, sample.source, sample.generator,
+        group if isinstance(group, str) else None, sample.sha256,
+    )  # fmt: skip
+
+
+def truth_record(truth: Truth) -> dict[str, Any]:
+    """As `_truth` reads it."""
+    regions = [{"bbox": list(region.box.xyxy), "label": region.label} for region in truth.regions]
+    return {**truth._asdict(), "regions": regions}
+
+
+def _truth(record: Mapping[str, Any]) -> Truth:
+    regions = tuple(Region(Box(*region["bbox"]), region["label"]) for region in record["regions"])
+    return Truth(
+        record["id"], Verdict(record["label"]), regions, record.get("explanation", ""), record.get("source", ""),
+        record.get("generator"), record.get("group"), record.get("sha256", ""),
+    )  # fmt: skip

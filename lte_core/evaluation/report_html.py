@@ -1,0 +1,90 @@
+"""The report as one self-contained page: the tables of the Markdown, plots, and the images whose verdict flipped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+
+from lte_core.dataset.draw import draw
+from lte_core.evaluation import plots
+from lte_core.evaluation.outcomes import Truth
+from lte_core.evaluation.tables import Loaded, Row, flips
+from lte_core.images import ImageError, read_image, to_data_url
+from lte_core.schema import Detection
+
+_THUMB = 320  # pixels of a picture's longer side
+
+
+def page(text: str, files: Sequence[Loaded], rows: Sequence[Row], images: Path | None = None) -> str:
+    """`text` is the Markdown report; pictures of flips are shown when `images`, the manifest's folder, is given."""
+    from markdown_it import MarkdownIt
+
+    tables = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    parts = [tables.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")]
+    for loaded, row in zip(files, rows, strict=True):
+        parts.append(f"<h2>{escape(loaded.name)}</h2>{_plots(loaded, row)}{''.join(_flips(loaded, images))}")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width, initial-scale=1"><meta http-equiv="Content-Security-Policy" '
+        "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
+        f"<title>Evaluation</title><style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def _plots(loaded: Loaded, row: Row) -> str:
+    drawn = [plots.confusion(loaded.outcomes, "Verdicts")]
+    if row.scores.bins:
+        drawn.append(plots.reliability(row.scores.bins, "Reliability"))
+        drawn.append(plots.coverage(loaded.outcomes, "Accuracy over coverage"))
+    # As images, so that no style of one plot reaches another's, and none the page's.
+    shown = (
+        f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode("ascii")}">'
+        for svg in drawn
+    )
+    return f'<div class="plots">{"".join(shown)}</div>'
+
+
+def _flips(loaded: Loaded, images: Path | None) -> Iterator[str]:
+    """Galleries of what the second look changed, the better half first."""
+    for kind, found in flips(loaded.path).items():
+        if not found:
+            continue
+        cards = "".join(_card(truth, result, images) for truth, result in found)
+        yield f'<h3>Changed from {kind}</h3><div class="cards">{cards}</div>'
+
+
+def _card(truth: Truth, result: Detection, images: Path | None) -> str:
+    picture = "" if images is None else _picture(result, images / _place(truth, images))
+    return (
+        f"<figure>{picture}<figcaption><b>{escape(truth.id)}</b>: {truth.label}, first {result.locate.verdict}, then "
+        f"{result.verdict}. {escape(result.examine.explanation[:300])}</figcaption></figure>"
+    )
+
+
+def _place(truth: Truth, images: Path) -> str:
+    """Where the picture lies: as collections name it, by its hash."""
+    found = sorted((images / "images" / truth.sha256[:2]).glob(f"{truth.sha256}.*"))
+    return str(found[0].relative_to(images)) if truth.sha256 and found else f"{truth.id}"
+
+
+def _picture(result: Detection, path: Path) -> str:
+    try:
+        pixels = draw(read_image(path).pixels, result.locate.regions)
+    except ImageError:
+        return "<p>(the picture is not there)</p>"
+    pixels.thumbnail((_THUMB, _THUMB))
+    return f'<img alt="the picture with the boxes that were located" src="{to_data_url(pixels)}">'
+
+
+_STYLE = (
+    ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:0;background:Canvas;color:CanvasText}"
+    "main{max-width:92rem;margin:2rem auto;padding:0 1rem}h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2.2rem}"
+    "h3{font-size:1rem}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;white-space:nowrap}"
+    "th,td{padding:.3rem .7rem .3rem 0;text-align:right;font-variant-numeric:tabular-nums;"
+    "border-bottom:1px solid color-mix(in srgb,CanvasText 15%,transparent)}"
+    "th:first-child,td:first-child{text-align:left}.plots,.cards{display:flex;"
+    "flex-wrap:wrap;gap:1rem}.plots img{background:#fff;border-radius:6px;width:20rem;max-width:100%}figure{margin:0;"
+    "width:20rem;max-width:100%}figure img{max-width:100%}figcaption{font-size:.85rem;overflow-wrap:anywhere}"
+)

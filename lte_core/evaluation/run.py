@@ -1,0 +1,145 @@
+"""Predictions as a file: `F.jsonl`, a line a sample, and `F.run.json`, what made it. Killed, it goes on.
+
+A run that goes on starts with a whole batch, so that every image shares its batch with the same others as in an
+undisturbed run: rounding differs in the last digits otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from lte_core.dataset.manifest import BadLine, read_lines
+from lte_core.evaluation.modes import CropSource, Mode
+from lte_core.evaluation.predict import predict
+from lte_core.inference.detector import Failure, LocateThenExamine
+from lte_core.runs import commit
+from lte_core.schema import TraceSample
+
+
+class RunError(ValueError):
+    """There is nothing to predict, or the file belongs to another run; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What is predicted. `shard` is (i, n): the i-th of n equal parts by the image's hash, from 1."""
+
+    mode: Mode = Mode.LTE
+    crops: CropSource = CropSource.OWN
+    seed: int = 0
+    split: str | None = None
+    limit: int | None = None
+    shard: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of a manifest that are meant, the folder of their images, and the lines that are none."""
+
+    root: Path
+    samples: Sequence[TraceSample]
+    bad: Sequence[BadLine]
+    sha256: str
+
+
+def read_samples(data: Path, config: RunConfig) -> Samples:
+    """`data` is a manifest or the folder of one. Raises RunError when there is nothing in it."""
+    path = data / "manifest.jsonl" if data.is_dir() else data
+    if not path.is_file():
+        raise RunError(f"There is no manifest at {path}. Give one, or a folder with manifest.jsonl.")
+    lines = list(read_lines(path))
+    index, count = config.shard
+    wanted = (
+        line.sample
+        for line in lines
+        if not isinstance(line, BadLine)
+        and (config.split is None or line.sample.split == config.split)
+        and int(line.sample.sha256[8:16], 16) % count == index - 1
+    )
+    samples = list(islice(wanted, config.limit))
+    if not samples:
+        split = f" of the split {config.split!r}" if config.split else ""
+        raise RunError(f"{path} has no sample{split} to predict.")
+    ids = [sample.id for sample in samples]
+    if len(ids) != len(set(ids)):
+        twice = next(name for place, name in enumerate(ids) if name in ids[:place])
+        raise RunError(f"{path} has two samples with the id {twice!r}. Ids must be unique.")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Samples(path.parent, samples, [line for line in lines if isinstance(line, BadLine)], digest)
+
+
+def predict_file(
+    detector: LocateThenExamine,
+    data: Samples,
+    out: Path,
+    config: RunConfig,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Failure]:
+    """Write the predictions; gives the images that failed. Raises RunError when `out` is another run's."""
+    record = _record(detector, data, config)
+    done = _resume(out, record, detector.vlm.batch_size)
+    failed = []
+    with out.open("a", encoding="utf-8", newline="\n") as lines:
+        rest = data.samples[done:]
+        made = predict(detector, rest, data.root, config.crops, config.seed, config.mode)
+        for number, prediction in enumerate(made, done + 1):
+            lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
+            lines.flush()
+            if isinstance(prediction.result, Failure):
+                failed.append(prediction.result)
+            progress(number)
+    return failed
+
+
+def run_file(out: Path) -> Path:
+    return out.with_suffix(".run.json")
+
+
+def _record(detector: LocateThenExamine, data: Samples, config: RunConfig) -> dict[str, Any]:
+    checkpoint = asdict(detector.checkpoint)
+    settings = hashlib.sha256(json.dumps(checkpoint, sort_keys=True).encode()).hexdigest()
+    return {
+        "config": json.loads(json.dumps(asdict(config))),
+        "model": asdict(detector.vlm.info),
+        "checkpoint_sha256": settings,
+        "data_sha256": data.sha256,
+        "samples": len(data.samples),
+        "batch_size": detector.vlm.batch_size,
+        "commit": commit(),
+    }
+
+
+_MUST_AGREE = ("config", "model", "checkpoint_sha256", "data_sha256")
+
+
+def _resume(out: Path, record: dict[str, Any], batch: int) -> int:
+    """How many samples are done: whole lines, in whole batches. What is beyond them is cut off."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = run_file(out)
+    if not out.exists() or not out.stat().st_size:
+        beside.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        return 0
+    try:
+        earlier = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise RunError(f"{out} is there, but not {beside}, which says what made it. Name a new file.") from problem
+    differing = [name for name in _MUST_AGREE if earlier.get(name) != record[name]]
+    if differing:
+        raise RunError(f"{out} was begun with another {' and '.join(differing)}. Name a new file, or remove that one.")
+    with out.open("rb") as lines:
+        ends, end = [0], 0
+        for line in lines:
+            end += len(line)
+            if line.endswith(b"\n"):
+                ends.append(end)
+    done = len(ends) - 1
+    whole = done if done == record["samples"] else done - done % batch
+    os.truncate(out, ends[whole])
+    return whole

@@ -1,0 +1,115 @@
+"""Predictions files as rows of tables: one a file, one a data set and generator, with intervals. Loads no model.
+
+Every row names its file and the file's hash, so that any number can be traced back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lte_core.dataset.build import file_hash
+from lte_core.evaluation.intervals import Compared, Interval, compare, intervals
+from lte_core.evaluation.metrics import Outcome, Scores, score
+from lte_core.evaluation.outcomes import Truth, outcome, read_predictions
+from lte_core.evaluation.run import run_file
+from lte_core.inference.detector import Failure
+from lte_core.schema import Detection
+from lte_core.text_metrics import TOKENISATION
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A predictions file: its lines as outcomes, and what made it (empty where the file beside is missing)."""
+
+    path: Path
+    sha256: str
+    run: dict[str, Any]
+    outcomes: Sequence[Outcome]
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others: model, mode and crops, or the file's name."""
+        if not self.run:
+            return self.path.stem
+        config, model = self.run["config"], self.run["model"]["name"]
+        crops = f", {config['crops']} crops" if config["mode"] == "lte" and config["crops"] != "own" else ""
+        return f"{model}, {config['mode']}{crops}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    name: str
+    scores: Scores
+    intervals: dict[str, Interval]
+
+
+def load(path: Path) -> Loaded:
+    """Read and score a file. Raises PredictionsError, or OSError."""
+    beside = run_file(path)
+    run = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    found = [outcome(truth, result) for truth, result in read_predictions(path)]
+    return Loaded(path, file_hash(path), run, found)
+
+
+def row(name: str, outcomes: Sequence[Outcome], seed: int = 0, resamples: int = 1_000) -> Row:
+    return Row(name, score(outcomes), intervals(outcomes, seed, resamples))
+
+
+def by_source(outcomes: Sequence[Outcome]) -> list[Row]:
+    """A row for each data set and generator, in the order of their names; without a table for a single one."""
+    parts: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    for one in outcomes:
+        parts[one.source or "unnamed", one.generator or one.label.value].append(one)
+    if len(parts) < 2:
+        return []
+    return [
+        row(f"{source}: {generator}", parts[source, generator], resamples=200) for source, generator in sorted(parts)
+    ]
+
+
+def comparisons(files: Sequence[Loaded]) -> list[tuple[str, str, Compared]]:
+    """The first file against each other one, on the images that both have."""
+    found = []
+    for other in files[1:]:
+        if {o.id for o in files[0].outcomes} & {o.id for o in other.outcomes}:
+            found.append((files[0].name, other.name, compare(files[0].outcomes, other.outcomes)))
+    return found
+
+
+def flips(path: Path, most: int = 12) -> dict[str, list[tuple[Truth, Detection]]]:
+    """Images whose verdict the second look changed: for the better, and for the worse."""
+    found: dict[str, list[tuple[Truth, Detection]]] = {"wrong to right": [], "right to wrong": []}
+    for truth, result in read_predictions(path):
+        if isinstance(result, Failure) or not result.flipped:
+            continue
+        kind = "wrong to right" if result.verdict == truth.label else "right to wrong"
+        if len(found[kind]) < most:
+            found[kind].append((truth, result))
+    return found
+
+
+def as_record(files: Sequence[Loaded], rows: Sequence[Row]) -> dict[str, Any]:
+    """What `eval report --json` prints: the first file's figures at the top, and all of them under `files`."""
+    listed = []
+    for loaded, made in zip(files, rows, strict=True):
+        figures = asdict(made.scores)
+        figures.pop("bins")
+        listed.append(
+            {
+                "name": made.name,
+                "file": str(loaded.path),
+                "sha256": loaded.sha256,
+                "run": loaded.run,
+                **figures,
+                "intervals": {name: [i.low, i.high] for name, i in made.intervals.items()},
+            }
+        )
+    told = [{"a": a, "b": b, **asdict(found)} for a, b, found in comparisons(files)]
+    return {**listed[0], "tokenisation": TOKENISATION, "files": listed, "comparisons": told}
