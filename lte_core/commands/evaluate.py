@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
+from lte_core.commands import evaluate_more as more
 from lte_core.evaluation.modes import CropSource, Mode
 
 app = typer.Typer(help="Measure a model.", no_args_is_help=True)
+for command in (
+    more.calibrate, more.ablate, more.robustness, more.faithfulness, more.baseline, more.floor,
+):  # fmt: skip
+    app.command()(cast("Callable[..., None]", command))
 
 SOME_FAILED, INTERRUPTED = 3, 130
 
@@ -82,23 +88,20 @@ def report(
     """Tables from predictions, without a model."""
     from lte_core.evaluation.outcomes import PredictionsError
     from lte_core.evaluation.report import markdown
-    from lte_core.evaluation.tables import as_record, by_source, comparisons, load, row
+    from lte_core.evaluation.tables import as_record, by_source, comparisons, load, row, write_report
 
     try:
         loaded = [load(path) for path in files]
         rows = [row(one.name, one.outcomes) for one in loaded]
-        record = as_record(loaded, rows)
-        text = markdown(loaded, rows, comparisons(loaded), [(one.name, by_source(one.outcomes)) for one in loaded])
         if out is not None:
-            from lte_core.evaluation.report_html import page
-
-            out.mkdir(parents=True, exist_ok=True)
-            (out / "report.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-            (out / "report.md").write_text(text, encoding="utf-8")
-            (out / "report.html").write_text(page(text, loaded, rows, images), encoding="utf-8")
+            write_report(loaded, rows, out, images)
+        if as_json:
+            text = json.dumps(as_record(loaded, rows))
+        else:
+            text = markdown(loaded, rows, comparisons(loaded), [(one.name, by_source(one.outcomes)) for one in loaded])
     except (PredictionsError, ValueError, OSError) as problem:
         raise typer.BadParameter(str(problem)) from problem
-    typer.echo(json.dumps(record) if as_json else text)
+    typer.echo(text)
     if out is not None:
         typer.echo(f"The report is in {out}", err=True)
 

@@ -1,4 +1,6 @@
-"""The temperature that makes a model's P(generated) mean what it says, fitted on a validation split.
+"""The temperature that makes a model's P(generated) mean what it says, and the band in which it is not to be relied on.
+
+Both are fitted on a validation split.
 
 p' = sigmoid(logit(p) / T): one number a query, which never changes a verdict (Guo et al. 2017). Loads no model.
 """
@@ -30,6 +32,29 @@ def fit_temperature(p_generated: Sequence[float], labels: Sequence[Verdict]) -> 
 
     found = minimize_scalar(loss, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded")
     return math.exp(float(found.x))
+
+
+def uncertain_band(
+    p_generated: Sequence[float], labels: Sequence[Verdict], error: float, least: int = 20
+) -> tuple[float, float]:
+    """The narrowest band around 0.5 outside of which at most a share `error` of the verdicts is wrong.
+
+    Selective classification (Geifman & El-Yaniv 2017): of the most confident images as many as keep the rate are
+    judged. (0, 1), everything uncertain, when no `least` of them do. The rate is that on these images.
+    """
+    sure = sorted(
+        ((max(p, 1 - p), (p >= 0.5) == (y is Verdict.GENERATED)) for p, y in zip(p_generated, labels, strict=True)),
+        key=lambda pair: -pair[0],
+    )
+    edge, wrong = 1.0, 0
+    for count, (confidence, right) in enumerate(sure, 1):
+        wrong += not right
+        tied = count < len(sure) and sure[count][0] == confidence
+        if count >= least and not tied and wrong <= error * count:
+            edge = confidence
+    # Just below the last confidence that counts as sure: the band is open.
+    edge = max(0.5, math.nextafter(edge, 0)) if edge < 1.0 else 1.0
+    return 1 - edge, edge
 
 
 def _softplus(x: float) -> float:

@@ -4,40 +4,55 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import write_dataset
-from lte_core.evaluation.calibration import fit_temperature
+from lte_core.evaluation.calibration import fit_temperature, uncertain_band
 from lte_core.evaluation.metrics import score
 from lte_core.evaluation.modes import CropSource
 from lte_core.evaluation.predict import predict
 from lte_core.inference.checkpoint import Checkpoint
+from lte_core.inference.checkpoint import calibrate as calibrated
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model
-from lte_core.schema import Detection, Verdict
+from lte_core.schema import Detection, TraceSample, Verdict
 
 
 def calibrate(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Checkpoint:
     """Fit both temperatures on `count` validation scenes and save them beside the model."""
     manifest = write_dataset(out / "val", count, seed, photos, plain_share=0.0)
     samples = [line.sample for line in read_manifest(manifest)]
-    vlm, checkpoint = load_model(str(model))
-    plain = replace(checkpoint, temperature_locate=1.0, temperature_examine=1.0)
-    made = [(p.sample.label, p.result) for p in predict(LocateThenExamine(vlm, plain), samples, out / "val")]
-    read = [(label, result) for label, result in made if isinstance(result, Detection)]
-    first = [(r.locate.p_generated, label) for label, r in read if r.locate.p_generated is not None]
-    final = [(r.p_generated, label) for label, r in read if r.p_generated is not None]
-    fitted = replace(
-        checkpoint,
-        temperature_locate=_fit(first),
-        temperature_examine=_fit(final),
-    )
+    detector = LocateThenExamine(*load_model(str(model)))
+    fitted = replace(fit(detector, samples, out / "val"), uncertain_band=detector.checkpoint.uncertain_band)
     fitted.save(model)
     return fitted
+
+
+def fit(
+    detector: LocateThenExamine, samples: Sequence[TraceSample], root: Path, error: float = 0.1,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Checkpoint:  # fmt: skip
+    """The detector's settings with temperatures and the uncertain band that fit these samples.
+
+    Outside the band at most a share `error` of the verdicts on them is wrong.
+    """
+    plain = replace(detector.checkpoint, temperature_locate=1.0, temperature_examine=1.0)
+    first: list[tuple[float, Verdict]] = []
+    final: list[tuple[float, Verdict]] = []
+    for done, made in enumerate(predict(LocateThenExamine(detector.vlm, plain), samples, root), 1):
+        progress(done)
+        if isinstance(made.result, Detection):
+            for found, p in ((first, made.result.locate.p_generated), (final, made.result.p_generated)):
+                if p is not None:
+                    found.append((p, made.sample.label))
+    temperature = _fit(final)
+    sure = [calibrated(p, temperature) or 0.0 for p, _ in final]
+    band = uncertain_band(sure, [label for _, label in final], error) if final else plain.uncertain_band
+    return replace(plain, temperature_locate=_fit(first), temperature_examine=temperature, uncertain_band=band)
 
 
 def _fit(pairs: Sequence[tuple[float, Verdict]]) -> float:

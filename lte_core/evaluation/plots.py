@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lte_core.evaluation.metrics import Bin, Outcome
 from lte_core.schema import Verdict
+
+if TYPE_CHECKING:
+    from lte_core.evaluation.robustness import Held
 
 INK, BLUE, ORANGE = "#30343b", "#2f6f8f", "#b4572b"
 
@@ -49,6 +52,18 @@ def confusion(outcomes: Sequence[Outcome], title: str) -> str:
     axes.set_xticks(range(3), ["real", "generated", "unreadable"])
     axes.set_yticks(range(2), ["real", "generated"])
     axes.set(xlabel="final verdict", ylabel="label")
+    return _svg(figure)
+
+
+def levels(rows: Sequence[Held]) -> str:
+    """Accuracy and flips, level by level in the order of the table."""
+    figure, axes = _figure("Accuracy (bars) and flipped verdicts (line)")
+    figure.set_size_inches(9, 3.6)
+    places = range(len(rows))
+    axes.bar(places, [one.acc for one in rows], color=BLUE)
+    axes.plot(places, [one.flips for one in rows], color=ORANGE, marker="o", linewidth=1)
+    axes.set_xticks(places, [one.level for one in rows], rotation=60, ha="right", fontsize=8)
+    axes.set(ylim=(0, 1))
     return _svg(figure)
 
 

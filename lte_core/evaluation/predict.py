@@ -14,12 +14,14 @@ from typing import Any
 from lte_core.evaluation.metrics import Outcome
 from lte_core.evaluation.modes import CropSource, Mode
 from lte_core.evaluation.outcomes import outcome, truth_of, truth_record
-from lte_core.images import ImageError, read_image
+from lte_core.images import ImageError, SourceImage, read_image
 from lte_core.inference.detector import Failure, LocateThenExamine, RegionChoice
 from lte_core.inference.prompts import PLAIN
 from lte_core.inference.report import to_json
 from lte_core.schema import Box, Detection, LocateResult, Region, Size, TraceSample
 from lte_core.vlm.base import Query
+
+Change = Callable[[TraceSample, SourceImage], tuple[TraceSample, SourceImage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,12 @@ def predict(
     crops: CropSource = CropSource.OWN,
     seed: int = 0,
     mode: Mode = Mode.LTE,
+    change: Change = lambda sample, source: (sample, source),
 ) -> Iterator[Prediction]:
     """Run the detector over the samples, whose images lie under `root`; one prediction a sample, in order.
 
-    Without the second look (`mode`) there are no crops, whosever were asked for.
+    Without the second look (`mode`) there are no crops, whosever were asked for. `change` may put another image in the
+    place of each, with the sample that fits it.
     """
     only = {Mode.SINGLE: Query.LOCATE, Mode.EXPLAIN: Query.EXAMINE, Mode.BASE: Query.EXAMINE}.get(mode)
     config = replace(detector.config, examine_instead=_choice(crops, samples, seed), only=only)
@@ -56,13 +60,17 @@ def predict(
     if mode is Mode.BASE:
         checkpoint = replace(checkpoint, prompts=replace(checkpoint.prompts, examine=PLAIN))
     changed = LocateThenExamine(detector.vlm, checkpoint, config)
-    yield from map(Prediction, samples, changed.detect_many(_open(samples, root)))
+    shown: dict[str, TraceSample] = {}
+    results = changed.detect_many(_open(samples, root, change, shown))
+    for sample, result in zip(samples, results, strict=True):
+        yield Prediction(shown.pop(sample.id, sample), result)
 
 
-def _open(samples: Iterable[TraceSample], root: Path) -> Iterator[Any]:
+def _open(samples: Iterable[TraceSample], root: Path, change: Change, shown: dict[str, TraceSample]) -> Iterator[Any]:
     for sample in samples:
         try:
-            yield sample.id, read_image(root / sample.image)
+            shown[sample.id], source = change(sample, read_image(root / sample.image))
+            yield sample.id, source
         except ImageError as problem:
             yield Failure(sample.id, str(problem))
 

@@ -19,18 +19,29 @@ _THUMB = 320  # pixels of a picture's longer side
 
 def page(text: str, files: Sequence[Loaded], rows: Sequence[Row], images: Path | None = None) -> str:
     """`text` is the Markdown report; pictures of flips are shown when `images`, the manifest's folder, is given."""
+    parts = []
+    for loaded, row in zip(files, rows, strict=True):
+        parts.append(f"<h2>{escape(loaded.name)}</h2>{_plots(loaded, row)}{''.join(_flips(loaded, images))}")
+    return wrapped("Evaluation", text, "".join(parts))
+
+
+def wrapped(title: str, text: str, more: str) -> str:
+    """Markdown, and HTML after it, as a page without a script or a request."""
     from markdown_it import MarkdownIt
 
     tables = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    parts = [tables.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")]
-    for loaded, row in zip(files, rows, strict=True):
-        parts.append(f"<h2>{escape(loaded.name)}</h2>{_plots(loaded, row)}{''.join(_flips(loaded, images))}")
+    tables = tables.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width, initial-scale=1"><meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>Evaluation</title><style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>{tables}{more}</main></body></html>\n"
     )
+
+
+def as_image(svg: str) -> str:
+    """A plot as an image, so that no style of it reaches another's, and none the page's."""
+    return f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode("ascii")}">'
 
 
 def _plots(loaded: Loaded, row: Row) -> str:
@@ -38,12 +49,7 @@ def _plots(loaded: Loaded, row: Row) -> str:
     if row.scores.bins:
         drawn.append(plots.reliability(row.scores.bins, "Reliability"))
         drawn.append(plots.coverage(loaded.outcomes, "Accuracy over coverage"))
-    # As images, so that no style of one plot reaches another's, and none the page's.
-    shown = (
-        f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode("ascii")}">'
-        for svg in drawn
-    )
-    return f'<div class="plots">{"".join(shown)}</div>'
+    return f'<div class="plots">{"".join(map(as_image, drawn))}</div>'
 
 
 def _flips(loaded: Loaded, images: Path | None) -> Iterator[str]:
@@ -85,6 +91,6 @@ _STYLE = (
     "th,td{padding:.3rem .7rem .3rem 0;text-align:right;font-variant-numeric:tabular-nums;"
     "border-bottom:1px solid color-mix(in srgb,CanvasText 15%,transparent)}"
     "th:first-child,td:first-child{text-align:left}.plots,.cards{display:flex;"
-    "flex-wrap:wrap;gap:1rem}.plots img{background:#fff;border-radius:6px;width:20rem;max-width:100%}figure{margin:0;"
+    "flex-wrap:wrap;gap:1rem}.plots img{background:#fff;border-radius:6px;max-width:100%}figure{margin:0;"
     "width:20rem;max-width:100%}figure img{max-width:100%}figcaption{font-size:.85rem;overflow-wrap:anywhere}"
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from lte_core.dataset.manifest import BadLine, read_lines
 from lte_core.evaluation.modes import CropSource, Mode
-from lte_core.evaluation.predict import predict
+from lte_core.evaluation.predict import Prediction, predict
 from lte_core.inference.detector import Failure, LocateThenExamine
 from lte_core.runs import commit
 from lte_core.schema import TraceSample
@@ -96,6 +96,28 @@ def predict_file(
                 failed.append(prediction.result)
             progress(number)
     return failed
+
+
+def keep(path: Path, made: Iterable[Prediction], progress: Callable[[int], None] = lambda done: None) -> None:
+    """Write the predictions, all or none, unless the file is there already: one step of a run of many files."""
+    if path.exists():
+        return
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8", newline="\n") as lines:
+        for done, prediction in enumerate(made, 1):
+            lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
+            progress(done)
+    part.replace(path)
+
+
+def same_run(path: Path, about: Mapping[str, Any]) -> None:
+    """Note in a folder what its files are of. Raises RunError when they are of another model or other data."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if any(earlier.get(name) != value for name, value in about.items()):
+            raise RunError(f"{path.parent} holds another run ({path.name}). Name a new folder.")
+    path.write_text(json.dumps({**about, "commit": commit()}, indent=2) + "\n", encoding="utf-8")
 
 
 def run_file(out: Path) -> Path:

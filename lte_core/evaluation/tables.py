@@ -30,10 +30,13 @@ class Loaded:
     sha256: str
     run: dict[str, Any]
     outcomes: Sequence[Outcome]
+    title: str | None = None
 
     @property
     def name(self) -> str:
-        """What tells it from the others: model, mode and crops, or the file's name."""
+        """What tells it from the others: its title, model, mode and crops, or the file's name."""
+        if self.title is not None:
+            return self.title
         if not self.run:
             return self.path.stem
         config, model = self.run["config"], self.run["model"]["name"]
@@ -93,6 +96,19 @@ def flips(path: Path, most: int = 12) -> dict[str, list[tuple[Truth, Detection]]
         if len(found[kind]) < most:
             found[kind].append((truth, result))
     return found
+
+
+def write_report(files: Sequence[Loaded], rows: Sequence[Row], out: Path, images: Path | None = None) -> str:
+    """Write `report.json`, `report.md` and `report.html`; gives the Markdown."""
+    from lte_core.evaluation.report import markdown
+    from lte_core.evaluation.report_html import page
+
+    text = markdown(files, rows, comparisons(files), [(one.name, by_source(one.outcomes)) for one in files])
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(json.dumps(as_record(files, rows), indent=2) + "\n", encoding="utf-8")
+    (out / "report.md").write_text(text, encoding="utf-8")
+    (out / "report.html").write_text(page(text, files, rows, images), encoding="utf-8")
+    return text
 
 
 def as_record(files: Sequence[Loaded], rows: Sequence[Row]) -> dict[str, Any]:

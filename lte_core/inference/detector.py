@@ -72,17 +72,20 @@ Item = tuple[str, SourceImage]
 
 
 RegionChoice = Callable[[str, LocateResult, Size], Sequence[Region]]
+Cutter = Callable[[str, Image.Image, Sequence[Crop]], Sequence[Image.Image]]
 
 
 @dataclass(frozen=True)
 class DetectConfig:
-    """`examine_instead(path, located, image_wh)` gives the regions whose crops Examine sees, in place of the located
-    ones: how evaluation asks what the second look would do with annotated or with random areas. `Crop.regions` then
-    counts in what it gave. `only` asks one of the two questions alone, Examine then without crops: the single round and
-    the mere explanation that the paper compares with; what it says stands for both rounds."""
+    """How evaluation asks what the looks would do otherwise. `examine_instead(path, located, image_wh)` gives the
+    regions whose crops Examine sees, in place of the located ones (annotated, random); `Crop.regions` then counts in
+    what it gave. `cut_instead(path, image, crops)` gives the pixels of those crops. `only` asks one of the two
+    questions alone, Examine then without crops: the single round and the mere explanation that the paper compares
+    with; what it says stands for both rounds."""
 
     crops: CropConfig = field(default_factory=CropConfig)
     examine_instead: RegionChoice | None = None
+    cut_instead: Cutter | None = None
     only: Query | None = None
 
 
@@ -169,7 +172,8 @@ class LocateThenExamine:
             plan_crops(self._chosen(path, found, size), size, self.config.crops)
             for (path, _), found, size in zip(batch, locates, sizes, strict=True)
         ]
-        images = [cut_crops(image, plan) for image, plan in zip(pixels, crops, strict=True)]
+        cut = self.config.cut_instead or (lambda path, image, plan: cut_crops(image, plan))
+        images = [tuple(cut(path, source.pixels, plan)) for (path, source), plan in zip(batch, crops, strict=True)]
         shown = list(zip(crops, images, strict=True))
         yield from ((row, Cropped(*both)) for row, both in enumerate(shown))
         questions = [examine_question(plan, cuts, checkpoint) for plan, cuts in shown]

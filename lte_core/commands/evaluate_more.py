@@ -1,0 +1,238 @@
+"""`eval calibrate | ablate | robustness | faithfulness | baseline | floor` as they are typed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lte_core.evaluation.modes import CropSource, Mode
+
+if TYPE_CHECKING:
+    from lte_core.evaluation.run import Samples
+    from lte_core.inference.detector import LocateThenExamine
+
+SOME_FAILED, INTERRUPTED = 3, 130
+
+Data = Annotated[Path, typer.Option(help="A manifest, or the folder of one.")]
+Out = Annotated[Path, typer.Option(help="Folder for predictions and tables; an interrupted run in it goes on.")]
+Predictions = Annotated[Path, typer.Option(help="Where the predictions go: F.jsonl.")]
+Model = Annotated[str, typer.Option(help="lte-nano, a directory, a hub id, or http://host/v1#name.")]
+Part = Annotated[str | None, typer.Option("--split", help="Only this split: train, val or test.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads for a local model.")]
+
+
+def calibrate(
+    data: Data,
+    model: Annotated[Path, typer.Option(help="A model's directory: its lte.json is written.")],
+    split: Part = None,
+    limit: Limit = None,
+    error: Annotated[float, typer.Option(min=0, max=0.5, help="Wrong verdicts allowed outside the band.")] = 0.1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what was found, and write nothing.")] = False,
+    threads: Threads = None,
+) -> None:
+    """Fit the temperatures of both queries and the uncertain band on images that training did not see."""
+    from lte_core.evaluation.card import fit
+
+    with _told():
+        if not model.is_dir():
+            raise ValueError(f"expected a model's directory, got {model}: only there its calibration can be kept")
+        samples, detector = _samples(data, split, limit), _detector(str(model), threads)
+        with _counting("calibrate", len(samples.samples)) as show:
+            fitted = fit(detector, samples.samples, samples.root, error, show)
+        low, high = fitted.uncertain_band
+        typer.echo(
+            f"temperatures {fitted.temperature_locate:.3f} (Locate) and {fitted.temperature_examine:.3f} (Examine); "
+            f"uncertain between {low:.3f} and {high:.3f}: outside at most {error:.0%} of {len(samples.samples)} images "
+            "were wrong"
+        )
+        if not dry_run:
+            fitted.save(model)
+
+
+def ablate(
+    data: Data,
+    out: Out,
+    model: Model = "lte-nano",
+    base: Annotated[str | None, typer.Option(help="An untrained model, for the first row.")] = None,
+    extra: Annotated[
+        list[str] | None, typer.Option(help="NAME=MODEL: another model with both looks, such as one without BLEU.")
+    ] = None,
+    split: Part = None,
+    limit: Limit = None,
+    threads: Threads = None,
+) -> None:
+    """The paper's ablations in one table: steps of the method, and what Examine is shown."""
+    from lte_core.evaluation.run import RunConfig, predict_file
+    from lte_core.evaluation.tables import load, row, write_report
+
+    runs: list[tuple[str, str, RunConfig]] = [] if base is None else [("base", base, RunConfig(Mode.BASE))]
+    runs += [(f"model: {mode}", model, RunConfig(mode)) for mode in (Mode.EXPLAIN, Mode.SINGLE, Mode.LTE)]
+    shown = (CropSource.RANDOM, CropSource.LARGEST3, CropSource.ANNOTATED, CropSource.NONE)
+    runs += [(f"model: {crops} crops", model, RunConfig(crops=crops)) for crops in shown]
+    with _told():
+        for text in extra or []:
+            name, equals, other = text.partition("=")
+            if not equals:
+                raise ValueError(f"expected --extra NAME=MODEL, got {text!r}")
+            runs.append((name, other, RunConfig()))
+        files, loaded_model = [], None
+        for name, which, config in runs:
+            config = replace(config, split=split, limit=limit)
+            samples = _samples(data, split, limit)
+            if loaded_model is None or loaded_model[0] != which:
+                loaded_model = which, _detector(which, threads)
+            path = out / f"{_slug(name)}.jsonl"
+            with _counting(name, len(samples.samples)) as show:
+                predict_file(loaded_model[1], samples, path, config, show)
+            files.append(replace(load(path), title=name))
+        text = write_report(files, [row(one.name, one.outcomes) for one in files], out)
+    typer.echo(text)
+
+
+def robustness(
+    data: Data, out: Out, model: Model = "lte-nano", split: Part = None, limit: Limit = None, threads: Threads = None
+) -> None:
+    """How verdicts hold under re-encoding, scaling, blur, noise, cropping: both classes are changed alike."""
+    from lte_core.evaluation.hold import robustness_page, robustness_text
+    from lte_core.evaluation.perturb import LEVELS
+    from lte_core.evaluation.robustness import measure, predict_levels
+
+    with _told():
+        samples, detector = _samples(data, split, limit), _detector(model, threads)
+        with _counting("levels", len(samples.samples) * (len(LEVELS) + 1)) as show:
+            predict_levels(detector, samples, out, progress=show)
+        rows, stability = measure(out)
+        record = {"rows": [asdict(one) for one in rows], "stability": asdict(stability)}
+        _write(out / "robustness.json", json.dumps(record, indent=2) + "\n")
+        text = robustness_text(rows, stability)
+        _write(out / "robustness.md", text)
+        _write(out / "robustness.html", robustness_page(text, rows))
+    typer.echo(text)
+
+
+def faithfulness(
+    data: Data, out: Out, model: Model = "lte-nano", split: Part = None, limit: Limit = None, threads: Threads = None
+) -> None:
+    """Whether the verdict rests on the areas that were named: hide them, hide others, swap the crops."""
+    from lte_core.evaluation.faithfulness import STEPS, measure, predict_steps
+    from lte_core.evaluation.hold import faithfulness_text
+
+    with _told():
+        samples, detector = _samples(data, split, limit), _detector(model, threads)
+        with _counting("steps", len(samples.samples) * len(STEPS)) as show:
+            predict_steps(detector, samples, out, progress=show)
+        found = measure(out)
+        _write(out / "faithfulness.json", json.dumps(asdict(found), indent=2) + "\n")
+    typer.echo(faithfulness_text(found))
+
+
+def baseline(
+    data: Data,
+    out: Predictions,
+    command: Annotated[str, typer.Option(help="A program that reads paths and prints path,score lines.")],
+    name: Annotated[str, typer.Option(help="What the tables call it.")],
+    split: Part = None,
+    limit: Limit = None,
+    score_of_real: Annotated[bool, typer.Option("--score-of-real", help="Its score is P(real).")] = False,
+    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds for all images.")] = None,
+) -> None:
+    """Put another detector into the same tables. Exit code 3 when it gave no score for some images."""
+    from lte_core.evaluation.baselines import run_program, write
+
+    with _told():
+        samples = _samples(data, split, limit)
+        scores = run_program(shlex.split(command), samples, timeout, score_of_real=score_of_real)
+        failed = write(out, name, samples, scores, {"command": command})
+    _leave(out, failed, [why for why in scores.values() if isinstance(why, str)])
+
+
+def floor(
+    data: Data,
+    out: Predictions,
+    train: Annotated[Path, typer.Option(help="A manifest of other images of the same sources, to learn from.")],
+    features: Annotated[
+        Literal["size", "spectrum", "both"], typer.Option(help="Sides, bytes and format; the power spectrum; both.")
+    ] = "both",
+    split: Part = None,
+    limit: Limit = None,
+) -> None:
+    """What can be had without looking at the content: a classifier on size, format and spectrum."""
+    from lte_core.evaluation.baselines import floor as fit_floor
+    from lte_core.evaluation.baselines import write
+
+    with _told():
+        samples = _samples(data, split, limit)
+        scores = fit_floor(_samples(train, None, None), samples, features)
+        failed = write(
+            out, f"shortcut floor ({features})", samples, scores, {"train": str(train), "features": features}
+        )
+    _leave(out, failed, [why for why in scores.values() if isinstance(why, str)])
+
+
+def _samples(data: Path, split: str | None, limit: int | None) -> Samples:
+    from lte_core.evaluation.run import RunConfig, read_samples
+
+    found = read_samples(data, RunConfig(split=split, limit=limit))
+    for line in found.bad:
+        typer.echo(f"  {data}, line {line.number}: {line.problem}", err=True)
+    return found
+
+
+def _detector(model: str, threads: int | None) -> LocateThenExamine:
+    from lte_core.inference.detector import LocateThenExamine
+    from lte_core.inference.load import load_config, load_model
+    from lte_core.settings import read_settings
+
+    return LocateThenExamine(*load_model(model, load_config(read_settings(), threads)))
+
+
+@contextmanager
+def _counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What can go wrong, in a sentence instead of a traceback."""
+    from lte_core.evaluation.baselines import BaselineError
+    from lte_core.vlm.base import VLMError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What was predicted is kept; the same command goes on.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (BaselineError, VLMError, ValueError, OSError) as problem:
+        raise typer.BadParameter(str(problem)) from problem
+
+
+def _leave(out: Path, failed: int, reasons: list[str]) -> None:
+    typer.echo(f"predictions in {out}")
+    for why in reasons[:5]:
+        typer.echo(f"  no score: {why}", err=True)
+    if failed:
+        typer.echo(f"{failed} images have no score; they count as wrong", err=True)
+    raise typer.Exit(SOME_FAILED if failed else 0)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _slug(name: str) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())

@@ -1,0 +1,135 @@
+"""Other detectors in the same tables, and what can be had without looking at the content."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from lte_core.__main__ import app
+from lte_core.dataset.manifest import to_line
+from lte_core.images import measure_image
+from lte_core.schema import TraceSample, Verdict
+
+COUNT = 40
+
+
+def evaluate(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["eval", *arguments])
+
+
+def collection(folder: Path, seed: int, *, hint: bool) -> Path:
+    """Pictures of noise; with a `hint` the generated ones are PNG and smooth, which is a shortcut and no content."""
+    rng, lines = np.random.default_rng(seed), []
+    folder.mkdir()
+    for number in range(COUNT):
+        label = Verdict.GENERATED if number % 2 else Verdict.REAL
+        told = hint and label is Verdict.GENERATED
+        pixels = rng.integers(0, 255, (16 if told else 64, 64, 3), np.uint8)
+        picture = Image.fromarray(pixels).resize((96, 96), Image.Resampling.BICUBIC)
+        path = folder / f"{number}.{'png' if told else 'jpg'}"
+        picture.save(path)
+        sample = TraceSample(f"s{number}", path.name, measure_image(path).sha256, 96, 96, label, "", (), "test")
+        lines.append(to_line(sample) + "\n")
+    random.Random(seed).shuffle(lines)
+    (folder / "manifest.jsonl").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return collection(tmp_path / "data", 1, hint=True)
+
+
+def program(tmp_path: Path, body: str) -> str:
+    """A detector: `p` is the path of one image, by its number 0 to 39; odd ones are generated."""
+    path = tmp_path / "detector.py"
+    path.write_text(
+        "import sys, pathlib\n"
+        "for line in sys.stdin:\n"
+        "    p = line.strip(); n = int(pathlib.Path(p).stem)\n"
+        f"    {body}\n"
+    )
+    return f"{sys.executable} {path}"
+
+
+def accuracy(out: Path) -> tuple[float, float, float | None]:
+    record = json.loads(evaluate("report", str(out), "--json").stdout)
+    return record["acc"], record["unreadable"], record["auroc"]
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "code", "expected"),
+    [
+        ('print(f"{p},{0.9 if n % 2 else 0.2}")', (), 0, (1.0, 0.0, 1.0)),
+        ('print(f"{p},{0.9 if n % 2 else 0.2}")', ("--score-of-real",), 0, (0.0, 0.0, 0.0)),
+        ('print("loading…"); print(f"{p},{0.9 if n % 2 else 0.2}")', (), 0, (1.0, 0.0, 1.0)),
+        ("print(f\"{p},{0.9 if n % 2 else float('nan')}\")", (), 3, (0.5, 0.5, None)),
+        ('print(f"{p},{90 if n % 2 else 0.2}")', (), 3, (0.5, 0.5, None)),
+        ('print(f"{p},{0.9 if n % 2 else 0.2}", flush=True); n < 20 or sys.exit("out of memory")', (), 3, None),
+        ('print("nothing")', (), 3, (0.0, 1.0, None)),
+    ],
+)
+def test_a_program_is_scored_by_what_it_prints(
+    data: Path, tmp_path: Path, body: str, options: tuple[str, ...], code: int, expected: tuple[float, ...] | None
+) -> None:
+    out = tmp_path / "p.jsonl"
+    command = program(tmp_path, body)
+    done = evaluate("baseline", "--data", str(data), "--out", str(out), "--name", "NPR", "--command", command, *options)
+    assert done.exit_code == code, done.output
+    assert len(out.read_text().splitlines()) == COUNT
+    if expected is None:
+        acc, unreadable, _ = accuracy(out)
+        assert 0 < acc < 1, "what was printed before the crash counts"
+        assert acc == pytest.approx(1 - unreadable)
+        assert "out of memory" in done.output
+    else:
+        assert accuracy(out) == pytest.approx(expected)
+    assert json.loads(evaluate("report", str(out), "--json").stdout)["name"] == "NPR, baseline"
+
+
+def test_a_program_that_is_not_there_or_too_slow_is_told(data: Path, tmp_path: Path) -> None:
+    done = evaluate(
+        "baseline", "--data", str(data), "--out", str(tmp_path / "p.jsonl"), "--name", "x", "--command", "/no/such"
+    )
+    assert done.exit_code == 2
+    assert "cannot be started" in done.output
+    slow = program(tmp_path, 'print(f"{p},0.9", flush=True); n != 7 or __import__("time").sleep(30)')
+    options = ("--name", "x", "--command", slow, "--timeout", "2")
+    done = evaluate("baseline", "--data", str(data), "--out", str(tmp_path / "p.jsonl"), *options)
+    assert done.exit_code == 3
+    assert "longer than 2 s" in done.output
+
+
+@pytest.mark.parametrize(("features", "least"), [("size", 0.95), ("spectrum", 0.95), ("both", 0.95)])
+def test_the_floor_finds_the_shortcut(data: Path, tmp_path: Path, features: str, least: float) -> None:
+    train, out = collection(tmp_path / "train", 2, hint=True), tmp_path / "floor.jsonl"
+    done = evaluate("floor", "--data", str(data), "--train", str(train), "--features", features, "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert accuracy(out)[0] >= least
+
+
+def test_without_a_shortcut_the_floor_guesses(tmp_path: Path) -> None:
+    train, data = (collection(tmp_path / name, seed, hint=False) for name, seed in (("train", 3), ("data", 4)))
+    out = tmp_path / "floor.jsonl"
+    assert evaluate("floor", "--data", str(data), "--train", str(train), "--out", str(out)).exit_code == 0
+    assert 0.2 <= accuracy(out)[0] <= 0.8
+
+
+def test_a_floor_needs_both_classes_and_tells_of_damage(data: Path, tmp_path: Path) -> None:
+    real = tmp_path / "real.jsonl"
+    lines = (data / "manifest.jsonl").read_text().splitlines(keepends=True)
+    real.write_text("".join(line for line in lines if '"real"' in line).replace('"image": "', '"image": "data/'))
+    done = evaluate("floor", "--data", str(data), "--train", str(real), "--out", str(tmp_path / "f.jsonl"))
+    assert done.exit_code == 2
+    assert "lacks one" in " ".join(done.output.replace("│", " ").split())
+    (data / "0.jpg").write_bytes(b"")
+    done = evaluate("floor", "--data", str(data), "--train", str(data), "--out", str(tmp_path / "f.jsonl"))
+    assert done.exit_code == 3
+    assert "empty" in done.output
