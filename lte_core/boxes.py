@@ -18,7 +18,8 @@ def iou(a: Box, b: Box) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     intersection = width * height
-    return min(1.0, intersection / (a.area + b.area - intersection))
+    union = a.area + b.area - intersection
+    return min(1.0, intersection / union) if union > 0 else 0.0  # areas below the smallest float are none
 
 
 def mean_best_iou(reference: Sequence[Box], predicted: Sequence[Box]) -> float:

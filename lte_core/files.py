@@ -1,9 +1,16 @@
-"""Files under their content's hash: linked where the file system can, copied elsewhere."""
+"""Files that are whole or not there: written aside and renamed, linked where the file system can."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import IO, Any, Literal
 
 SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "AVIF": ".avif", "TIFF": ".tif", "GIF": ".gif"}
 """The suffix of each image format that `images.py` reads."""
@@ -17,7 +24,59 @@ def link_or_copy(source: Path | str, target: Path | str) -> None:
     if not _linked(source, target):
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         if not _linked(source, target):
-            Path(target).write_bytes(Path(source).read_bytes())
+            copy_whole(Path(source), Path(target))
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """A copy that is whole or not there, also on a disk that is full."""
+    with whole(target, "wb") as file, source.open("rb") as data:
+        shutil.copyfileobj(data, file)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A text file that is replaced by its new self or stays as it was. Makes its folder."""
+    with whole(path, "w") as file:
+        file.write(text)
+
+
+@contextmanager
+def whole(path: Path, mode: Literal["w", "wb"]) -> Iterator[IO[Any]]:
+    """A file to write to, which takes its place when all went well, and leaves nothing behind otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-", suffix=".part")
+    part = Path(name)
+    options: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with os.fdopen(handle, mode, **options) as file:
+            yield file
+        part.chmod(0o666 & ~_umask())  # `mkstemp` makes files that only their owner may read
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@lru_cache
+def _umask() -> int:
+    now = os.umask(0o022)
+    os.umask(now)
+    return now
+
+
+class BusyError(Exception):
+    """Another run is at work in a folder; the message says what to do."""
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool, message: str) -> Iterator[None]:
+    """Hold a lock on a file while the block runs. Raises BusyError when somebody holds one that does not go with it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as problem:
+            raise BusyError(message) from problem
+        yield
 
 
 def _linked(source: Path | str, target: Path | str) -> bool:

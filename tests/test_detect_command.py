@@ -20,9 +20,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from lte_core.commands.detect_run import DetectOptions, run_detect
 from lte_core.commands.inputs import find_images
-from lte_core.commands.outputs import printable
 from lte_core.inference.checkpoint import Checkpoint, CheckpointError
 from lte_core.inference.detector import Failure, LocateThenExamine
+from lte_core.terminal import printable
 from lte_core.vlm.base import Question, Reply, VLMError
 from tests.conftest import LOCATE, Answer, FakeVLM, png, scripted
 from tests.vlm.chat_server import say, serving, stay_silent

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # From the bottom up: a part may import itself and every layer below its own. Parts of one layer are strangers.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("lte_core.schema", "lte_core.settings", "lte_core.runs", "lte_core.files"),
+    ("lte_core.schema", "lte_core.settings", "lte_core.runs", "lte_core.files", "lte_core.terminal"),
     ("lte_core.boxes", "lte_core.containers"),
     ("lte_core.images",),
     ("lte_core.provenance", "lte_core.text_metrics", "lte_core.vlm"),

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from lte_core.commands.inputs import IMAGE_SUFFIXES, STDIN, find_images
-from lte_core.commands.outputs import Judged, open_outputs, printable
+from lte_core.commands.outputs import Judged, open_outputs
 from lte_core.images import ImageError, read_image
 from lte_core.inference.checkpoint import CheckpointError
 from lte_core.inference.detector import Failure, Item, LocateThenExamine
 from lte_core.provenance import read_provenance
+from lte_core.terminal import printable
 from lte_core.vlm.base import VLMError
 
 if TYPE_CHECKING:

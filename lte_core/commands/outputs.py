@@ -21,6 +21,7 @@ from lte_core.inference.report import to_json
 from lte_core.inference.report_html import PAGE_END, PAGE_START, failure_section, section
 from lte_core.provenance import CredentialState, Provenance
 from lte_core.schema import Detection, Verdict
+from lte_core.terminal import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -167,11 +168,6 @@ def _verdict(result: Judged) -> Text:
 
 def _chance(p_generated: float | None) -> str:
     return "" if p_generated is None else f" · P(generated) {p_generated:.2f}"
-
-
-def printable(text: str) -> str:
-    """The text without what could steer a terminal, such as escape sequences in a file name."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 @contextmanager

@@ -75,6 +75,14 @@ def collect(
     fakeclue, mmfr, mmtd. Exit code 3 when some entries could not be used; left-out.jsonl lists them, and the copies,
     with their reasons.
     """
+    from lte_core.commands.trace_run import at_work
+
+    with at_work(out, alone=True):
+        raise typer.Exit(run_collect(sources, out, near_bits, copy))
+
+
+def run_collect(sources: list[str], out: Path, near_bits: int = 4, copy: bool = False) -> int:
+    """Gives the exit code."""
     from itertools import chain
 
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn
@@ -89,14 +97,19 @@ def collect(
         with Progress(SpinnerColumn(), "images", MofNCompleteColumn(), transient=True) as bar:
             task = bar.add_task("images", total=None)
             done = take(entries, out, CollectConfig(near_bits, copy), lambda n: bar.update(task, completed=n))
-    except (SourceError, OSError) as problem:
+    except SourceError as problem:
         raise typer.BadParameter(str(problem), param_hint="--from") from problem
+    except OSError as problem:
+        place = f" ({problem.filename})" if problem.filename else ""
+        typer.echo(
+            f"Collecting into {out} failed: {problem.strerror or problem}{place}. The same command goes on.", err=True
+        )
+        raise typer.Exit(3) from problem
     counts = done.counts()
     typer.echo(f"{counts.pop('kept')} samples in {out / 'manifest.jsonl'}")
     for reason, number in counts.items():
         typer.echo(f"  {number}  left out: {reason}")
-    if counts.keys() & {"unusable", "unreadable"}:
-        raise typer.Exit(3)
+    return 3 if counts.keys() & {"unusable", "unreadable"} else 0
 
 
 def _kind_and_folder(text: str) -> tuple[str, Path]:

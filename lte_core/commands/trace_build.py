@@ -46,10 +46,11 @@ def annotate(
     price: Prices = None,
 ) -> None:
     """Ask for two independent explanations of every image. Replies are kept, and no question is paid for twice."""
-    from lte_core.commands.trace_run import StageOptions, run_annotate
+    from lte_core.commands.trace_run import StageOptions, at_work, run_annotate
 
     options = StageOptions(data, model, base_url, concurrency, shard, limit, dry_run, again, price)
-    _leave(run_annotate(options))
+    with at_work(data, writes=not dry_run):
+        _leave(run_annotate(options))
 
 
 def ground(
@@ -63,11 +64,15 @@ def ground(
     again: Again = False,
     price: Prices = None,
 ) -> None:
-    """Ground every explanation twice: a box for each clue, and one around the main subject."""
-    from lte_core.commands.trace_run import StageOptions, run_ground
+    """Ground every explanation twice: a box for each clue, and one around the main subject.
+
+    A server's key is taken from GROUNDER_API_KEY: OPENAI_API_KEY is for OpenAI's servers alone.
+    """
+    from lte_core.commands.trace_run import StageOptions, at_work, run_ground
 
     options = StageOptions(data, model, base_url, concurrency, shard, limit, dry_run, again, price)
-    _leave(run_ground(options))
+    with at_work(data, writes=not dry_run):
+        _leave(run_ground(options))
 
 
 def purify(
@@ -81,10 +86,11 @@ def purify(
     sweep: Annotated[bool, typer.Option("--sweep", help="Show what would survive at other thresholds.")] = False,
 ) -> None:
     """Keep what the experts agree on and what is evidence; asks no model, and every drop has its reason."""
-    from lte_core.commands.trace_run import run_purify, run_sweep
+    from lte_core.commands.trace_run import at_work, run_purify, run_sweep
 
     config = _config(min_similarity, min_iou, max_area, max_subject_iou, max_object_share)
-    _leave((run_sweep if sweep else run_purify)(data, embedder, config))
+    with at_work(data):
+        _leave((run_sweep if sweep else run_purify)(data, embedder, config))
 
 
 def build(
@@ -105,22 +111,18 @@ def build(
     max_object_share: MaxObjects = 0.5,
 ) -> None:
     """Collect, annotate, ground and purify in one go. Kill it anywhere: the same command goes on."""
-    from lte_core.commands.trace import collect
-    from lte_core.commands.trace_run import StageOptions, run_annotate, run_ground, run_purify
+    from lte_core.commands.trace import run_collect
+    from lte_core.commands.trace_run import StageOptions, at_work, run_annotate, run_ground, run_purify
 
     config = _config(min_similarity, min_iou, max_area, max_subject_iou, max_object_share)
-    codes = []
-    if sources:
-        try:
-            collect(sources, out)
-        except typer.Exit as partly:
-            codes.append(partly.exit_code)
-    codes.append(run_annotate(StageOptions(out, explainer, explainer_url, concurrency)))
-    if codes[-1] in (0, SOME_FAILED):
-        codes.append(run_ground(StageOptions(out, grounder, grounder_url, concurrency)))
-    if codes[-1] in (0, SOME_FAILED):
-        codes.append(run_purify(out, embedder, config))
-    _leave(max(codes))
+    with at_work(out, alone=True):
+        codes = [run_collect(sources, out)] if sources else []
+        codes.append(run_annotate(StageOptions(out, explainer, explainer_url, concurrency)))
+        if codes[-1] in (0, SOME_FAILED):
+            codes.append(run_ground(StageOptions(out, grounder, grounder_url, concurrency)))
+        if codes[-1] in (0, SOME_FAILED):
+            codes.append(run_purify(out, embedder, config))
+        _leave(max(codes))
 
 
 def merge(
@@ -131,19 +133,20 @@ def merge(
     from lte_core.dataset.build import BuildError
     from lte_core.dataset.merge import merge as join
     from lte_core.dataset.raw import RawError
+    from lte_core.terminal import printable
 
     try:
         merged = join(folders, out)
-    except (BuildError, RawError, OSError) as problem:
+    except (BuildError, RawError) as problem:
         raise typer.BadParameter(str(problem)) from problem
+    except OSError as problem:
+        raise typer.BadParameter(f"{out} cannot be written: {problem.strerror or problem}.") from problem
     typer.echo(
         f"{merged.samples} samples, {merged.explanations} explanations and {merged.groundings} groundings in {out}"
     )
-    for name in merged.missing:
-        typer.echo(f"  missing image: {name}", err=True)
-    for folder, line in merged.bad_lines:
-        typer.echo(f"  {folder}/manifest.jsonl, line {line.number}: {line.problem}", err=True)
-    raise typer.Exit(SOME_FAILED if merged.missing or merged.bad_lines else 0)
+    for why in merged.left_out:
+        typer.echo(f"  {printable(why)}", err=True)
+    _leave(SOME_FAILED if merged.left_out else 0)
 
 
 def _leave(code: int) -> NoReturn:

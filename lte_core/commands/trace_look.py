@@ -92,7 +92,7 @@ def _read(path: Path) -> tuple[list[TraceSample], list[BadLine]]:
 
 
 def _print(sample: TraceSample) -> None:
-    from lte_core.commands.outputs import printable
+    from lte_core.terminal import printable
 
     generator = f" by {sample.generator}" if sample.generator else ""
     size = f"{sample.width} x {sample.height}"

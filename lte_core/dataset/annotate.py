@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lte_core.dataset.candidates import Account, Clue
+from lte_core.dataset.candidates import Account, Clue, one_line
 from lte_core.dataset.raw import Said, prompt_hash
 from lte_core.schema import Verdict
 from lte_core.vlm.replies import ReplyError, answer
@@ -85,7 +85,7 @@ def parse_account(said: Said) -> Account:
     clues = tuple(clue for entry in listed[:MAX_CLUES] if (clue := _clue(entry)) is not None)
     if not clues:
         raise ReplyError("malformed", "The reply names no clue.")
-    return Account(clues, _line(record.get("summary"), MAX_SUMMARY_CHARS))
+    return Account(clues, one_line(record.get("summary"), MAX_SUMMARY_CHARS))
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -102,13 +102,6 @@ def _object(text: str) -> dict[str, Any]:
 def _clue(entry: object) -> Clue | None:
     if not isinstance(entry, dict):
         return None
-    what = _line(entry.get("what"), MAX_CLUE_CHARS)
-    return Clue(what, _line(entry.get("where"), MAX_CLUE_CHARS)) if what else None
-
-
-def _line(value: object, limit: int) -> str:
-    """On one line, without control characters and half characters that no file can hold."""
-    if not isinstance(value, str):
-        return ""
-    text = value.encode("utf-8", "replace").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit].strip()
+    what = one_line(entry.get("what"), MAX_CLUE_CHARS)
+    told = any(character.isalnum() for character in what)
+    return Clue(what, one_line(entry.get("where"), MAX_CLUE_CHARS)) if told else None

@@ -8,10 +8,10 @@ ExpertError. Keeps nothing and reads no reply.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 OPENAI = "https://api.openai.com/v1"
-FATAL = (401, 403, 404)  # nothing that is asked later would be answered
+FATAL = (401, 404)  # nothing that is asked later would be answered
+ONE_QUESTION = (400, 403, 413, 422)  # about this question, not about the server
 
 
 class ExpertError(Exception):
-    """No reply: str() says why and what to do. `fatal` when there is no use in going on."""
+    """No reply: str() says why and what to do. `fatal` when there is no use in going on; `about_one` when the server
+    is well and refuses this question."""
 
-    def __init__(self, message: str, *, fatal: bool = False) -> None:
+    def __init__(self, message: str, *, fatal: bool = False, about_one: bool = False) -> None:
         super().__init__(message)
-        self.fatal = fatal
+        self.fatal, self.about_one = fatal, about_one
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +72,47 @@ class ExpertConfig:
     max_tokens: int = 1024
 
 
-def load_expert(model: str, base_url: str | None, config: ExpertConfig = ExpertConfig()) -> Expert:
+def load_expert(
+    model: str, base_url: str | None, config: ExpertConfig = ExpertConfig(), key_variable: str = "OPENAI_API_KEY"
+) -> Expert:
     """`model` at `base_url`, `http://host/v1#model`, or without an address a model of this process.
+
+    The key is the one in `key_variable`, but OpenAI's own servers always get OPENAI_API_KEY.
 
     Raises VLMError with what to do, also for a missing key.
     """
     address = parse_address(f"{base_url}#{model}" if base_url else model)
+    if address is None and base_url:
+        raise VLMError(f"{base_url!r} is no address. Write it as http(s)://host/v1.")
     if address is None:
         from lte_core.inference.load import LoadConfig, load_model
 
         return LocalExpert(load_model(model, LoadConfig(constrained=False, batch_size=1)).vlm)
-    if urlsplit(address.base_url).hostname == urlsplit(OPENAI).hostname and not os.environ.get("OPENAI_API_KEY"):
+    openai = urlsplit(address.base_url).hostname == urlsplit(OPENAI).hostname
+    variable = "OPENAI_API_KEY" if openai else key_variable
+    if openai and not os.environ.get(variable, "").strip():
         raise VLMError(
-            f"{address.base_url} wants an API key. Put it in OPENAI_API_KEY, or name another server by --base-url."
+            f"{address.base_url} wants an API key. Put it in {variable}, or name another server by --base-url."
         )
-    asked = replace(address, timeout_s=config.timeout_s, retries=config.retries, temperature=config.temperature)
+    asked = replace(
+        address, timeout_s=config.timeout_s, retries=config.retries, temperature=config.temperature,
+        key_variable=variable,
+    )  # fmt: skip
     return ServerExpert(asked, config)
+
+
+def expert_name(model: str, base_url: str | None) -> str:
+    """The name that an expert would have in keys, without loading it; the model's as given where that is unknown."""
+    address = parse_address(f"{base_url}#{model}" if base_url else model)
+    if address is not None:
+        return address.model
+    from lte_core.inference.load import NANO, find, weights_hash
+
+    if model == NANO or Path(model).is_dir():
+        directory = find(model)
+        digest = weights_hash(directory)
+        return f"{directory.resolve().name}@{digest[:12]}" if digest else directory.resolve().name
+    return model
 
 
 class ServerExpert:
@@ -109,11 +136,15 @@ class ServerExpert:
         except VLMError as problem:  # a picture that is too thin
             raise ExpertError(str(problem)) from None
         except APIError as problem:
-            fatal = isinstance(problem, APIStatusError) and problem.status_code in FATAL
+            status = problem.status_code if isinstance(problem, APIStatusError) else 0
             words = await asyncio.to_thread(self._server.explain, problem)
             # Its cause may quote the request, key included.
-            raise ExpertError(self._server.without_key(words), fatal=fatal) from None
-        except (json.JSONDecodeError, UnicodeDecodeError):
+            words = self._server.without_key(words)
+            raise ExpertError(words, fatal=status in FATAL, about_one=status in ONE_QUESTION) from None
+        except (
+            ValueError,
+            RecursionError,
+        ):  # what the SDK's reader of JSON raises: no JSON, too deep, too long a number
             raise ExpertError(self._no_json()) from None
         return self._said(completion, self._config.convention.frame_wh(Size(*shown.size)))
 
@@ -157,13 +188,18 @@ class ServerExpert:
         if not isinstance(choices, list) or not choices:
             raise ExpertError(self._no_json())
         message = getattr(choices[0], "message", None)
-        refusal, text = getattr(message, "refusal", None), getattr(message, "content", None)
+        if message is None:
+            raise ExpertError(self._no_json())
+        # A server may quote the request, key included.
+        refusal, text = (
+            self._server.without_key(_text(getattr(message, name, None))) for name in ("refusal", "content")
+        )
         usage = getattr(completion, "usage", None)
         read, written = (_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
         reason = getattr(choices[0], "finish_reason", None)
         if refusal or reason == "content_filter":
-            return Said(_clean(refusal or text), "refusal", read, written, frame_wh)
-        return Said(_clean(text), "length" if reason == "length" else "stop", read, written, frame_wh)
+            return Said(refusal or text, "refusal", read, written, frame_wh)
+        return Said(text, "length" if reason == "length" else "stop", read, written, frame_wh)
 
     def _no_json(self) -> str:
         return (
@@ -210,9 +246,12 @@ class LocalExpert:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
 
 
-def _clean(text: object) -> str:
-    """A text that a file can hold."""
-    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
+def _text(content: object) -> str:
+    """What a message says: a text, or the texts of its parts."""
+    if isinstance(content, list):
+        parts = (part.get("text") if isinstance(part, dict) else getattr(part, "text", None) for part in content)
+        return "".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""

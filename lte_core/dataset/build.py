@@ -27,7 +27,8 @@ from lte_core.dataset.manifest import BadLine, read_lines, to_line
 from lte_core.dataset.purify import Purified, PurifyConfig, purify
 from lte_core.dataset.raw import Replies, files_of, prompt_hash, whole_length
 from lte_core.dataset.similarity import TFIDF, Embedder
-from lte_core.dataset.stages import PASSES, WHOLE, Missing, Shard, accounts_of, grounding_key
+from lte_core.dataset.stages import PASSES, WHOLE, Missing, Shard, accounts_of, grounding_key, grounding_reader
+from lte_core.files import whole, write_whole
 from lte_core.runs import commit
 from lte_core.schema import Size, TraceSample
 from lte_core.vlm.replies import ReplyError
@@ -47,13 +48,21 @@ class Experts:
     grounder: str
 
     def save(self, folder: Path, **changed: str) -> None:
-        _replace(folder / "raw" / "experts.json", json.dumps(asdict(replace(self, **changed)), indent=2) + "\n")
+        write_whole(folder / "raw" / "experts.json", json.dumps(asdict(replace(self, **changed)), indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Experts:
         """Those that were asked last in this folder; "" for one that was not asked yet."""
         path = folder / "raw" / "experts.json"
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else cls("", "")
+        if not path.exists():
+            return cls("", "")
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            return cls(str(record["explainer"]), str(record["grounder"]))
+        except (ValueError, KeyError, TypeError) as problem:
+            raise BuildError(
+                f'{path} cannot be read. Write {{"explainer": "…", "grounder": "…"}} into it, or ask again.'
+            ) from problem
 
 
 @dataclass
@@ -121,6 +130,20 @@ class Source:
         self._explanations = Replies(files_of(folder, "explanations"))
         self._groundings = Replies(files_of(folder, "groundings"))
 
+    def check(self) -> None:
+        """Raises BuildError when these experts said nothing at all: their names are then not those that are meant."""
+        for kind, wanted, replies in (
+            ("explainer", self.experts.explainer, self._explanations),
+            ("grounder", self.experts.grounder, self._groundings),
+        ):
+            if wanted not in replies.experts():
+                others = ", ".join(sorted(replies.experts())) or "nobody"
+                raise BuildError(
+                    f"{wanted}, the {kind} that was asked last in {self.folder}, has not answered yet; there are "
+                    f"replies of {others}. Ask again, or write the one that is meant into "
+                    f"{self.folder / 'raw/experts.json'}."
+                )
+
     def candidates(self) -> Iterator[tuple[TraceSample, Candidate | Missing] | BadLine]:
         """Each sample with its candidate, or with what is missing of it."""
         for item in samples_of(self.folder):
@@ -132,7 +155,8 @@ class Source:
             return accounts
         size, found = Size(sample.width, sample.height), []
         for pass_ in PASSES:
-            said = self._groundings.get(grounding_key(sample, accounts[0], self.experts.grounder, pass_))
+            key = grounding_key(sample, accounts[0], self.experts.grounder, pass_)
+            said = self._groundings.get(key, grounding_reader(sample, accounts[0]))
             if said is None:
                 return Missing("grounding", pass_, "not asked")
             try:
@@ -162,9 +186,10 @@ class Similarities:
         self._known: dict[str, float] = {}
         if embedder.name != TFIDF and self._path.exists():
             os.truncate(self._path, whole_length(self._path))
-            for line in self._path.read_text(encoding="utf-8").splitlines():
-                if (record := json.loads(line))["embedder"] == embedder.name:
-                    self._known[record["pair"]] = record["cosine"]
+            for line in self._path.read_bytes().splitlines():
+                match _record(line):
+                    case {"embedder": embedder.name, "pair": str(pair), "cosine": float(cosine)}:
+                        self._known[pair] = cosine
 
     def of(self, candidates: Iterable[Candidate], progress: Callable[[int], None] = lambda done: None) -> list[float]:
         """One cosine a candidate, rounded to four digits."""
@@ -187,6 +212,14 @@ class Similarities:
             for name, value in fresh.items():
                 file.write(json.dumps({"pair": name, "embedder": self._embedder.name, "cosine": value}) + "\n")
         self._known |= fresh
+
+
+def _record(line: bytes) -> object:
+    """What the line says; None for one that says nothing: its pair is embedded again."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 class Outcome(NamedTuple):
@@ -225,17 +258,12 @@ def purify_folder(
 ) -> Counts:
     """Write `purified.jsonl`, `dropped.jsonl` and `purified.json`; each appears whole or not at all."""
     folder, counts = source.folder, Counts()
+    source.check()
     cosines = Similarities(folder, embedder).of(only_candidates(source), progress)
-    kept, dropped = (folder / f".{name}.part" for name in ("purified.jsonl", "dropped.jsonl"))
-    with (
-        kept.open("w", encoding="utf-8", newline="\n") as good,
-        dropped.open("w", encoding="utf-8", newline="\n") as bad,
-    ):
+    with whole(folder / "purified.jsonl", "w") as good, whole(folder / "dropped.jsonl", "w") as bad:
         for done, outcome in enumerate(outcomes(source, cosines, config, counts), 1):
             _write(outcome, good, bad)
             progress(done)
-    kept.replace(folder / "purified.jsonl")
-    dropped.replace(folder / "dropped.jsonl")
     record = {
         "config": asdict(config),
         "embedder": embedder.name,
@@ -245,7 +273,7 @@ def purify_folder(
         "counts": counts.record(),
         "commit": commit(),
     }
-    _replace(folder / "purified.json", json.dumps(record, indent=2) + "\n")
+    write_whole(folder / "purified.json", json.dumps(record, indent=2) + "\n")
     return counts
 
 
@@ -266,10 +294,3 @@ def _write(outcome: Outcome, good: IO[str], bad: IO[str]) -> None:
 def file_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)

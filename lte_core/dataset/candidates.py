@@ -112,6 +112,14 @@ def unnumbered(explanation: str) -> tuple[str, list[str]]:
     return explanation[: found[0].start()].strip(), [part[2] for part in found]
 
 
+def one_line(text: object, limit: int) -> str:
+    """What a model wrote on one line of at most so many characters, without controls and half characters."""
+    if not isinstance(text, str):
+        return ""
+    text = text.encode("utf-8", "replace").decode()
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit].strip()
+
+
 def _clause(clues: Sequence[Clue], grounded: Grounded) -> str:
     return grounded.label if grounded.clue is None else clues[grounded.clue - 1].what
 

@@ -22,7 +22,7 @@ from lte_core.boxes import clip
 from lte_core.dataset.candidates import numbered
 from lte_core.dataset.manifest import split_of, write_manifest
 from lte_core.dataset.sources import Labelled, Unusable
-from lte_core.files import SUFFIXES, link_or_copy
+from lte_core.files import SUFFIXES, copy_whole, link_or_copy, whole, write_whole
 from lte_core.images import ImageError, read_image
 from lte_core.runs import commit
 from lte_core.schema import Region, Size, TraceSample, Verdict
@@ -99,8 +99,7 @@ def collect(
     for sample, image in found:
         place = out / sample.image
         if config.copy and not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(image.read_bytes())
+            copy_whole(image, place)
         elif not config.copy:
             link_or_copy(image, place)
     collected = Collected([sample for sample, _ in found], taken.left_out)
@@ -110,10 +109,10 @@ def collect(
 
 def _write(out: Path, collected: Collected, config: CollectConfig) -> None:
     write_manifest(out / "manifest.jsonl", collected.samples)
-    with (out / "left-out.jsonl").open("w", encoding="utf-8", newline="\n") as lines:
-        lines.writelines(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in collected.left_out)
+    with whole(out / "left-out.jsonl", "w") as lines:  # ASCII: a file's name may hold bytes that no encoding knows
+        lines.writelines(json.dumps(asdict(item)) + "\n" for item in collected.left_out)
     record = {"config": asdict(config), "counts": collected.counts(), "commit": commit()}
-    (out / "collect.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(out / "collect.json", json.dumps(record, indent=2) + "\n")
 
 
 class _Taken:
@@ -170,7 +169,7 @@ def sample_of(entry: Labelled, print_: Fingerprint) -> TraceSample:
     regions = tuple(Region(box, entry.regions[i].label) for i in seen if (box := clipped[i]) is not None)
     notes = [entry.notes[i] for i in seen] if entry.notes else []
     return TraceSample(
-        id=f"{entry.source.replace('/', '-')}-{print_.sha256[:16]}",
+        id=f"{_text(entry.source).replace('/', '-')}-{print_.sha256[:16]}",
         image=f"images/{print_.sha256[:2]}/{print_.sha256}{print_.suffix}",
         sha256=print_.sha256,
         width=size.width,
@@ -178,10 +177,15 @@ def sample_of(entry: Labelled, print_: Fingerprint) -> TraceSample:
         label=entry.label,
         explanation=numbered(entry.explanation, notes),
         regions=regions,
-        source=entry.source,
-        generator=entry.generator if entry.label is Verdict.GENERATED else None,
+        source=_text(entry.source),
+        generator=_text(entry.generator) if entry.generator and entry.label is Verdict.GENERATED else None,
         split=split_of(print_.sha256),
     )
+
+
+def _text(name: str) -> str:
+    """A folder's name as text, whatever bytes it is made of."""
+    return name.encode("utf-8", "replace").decode()
 
 
 class NearHashes:
@@ -232,11 +236,14 @@ class _Fingerprints:
     def __init__(self, path: Path) -> None:
         self._known: dict[tuple[Any, ...], Fingerprint] = {}
         path.touch()
-        whole = path.read_bytes().rpartition(b"\n")[0]  # without a last line that was cut short
-        for line in whole.decode("utf-8").splitlines():
-            *file, print_ = json.loads(line)
-            self._known[tuple(file)] = Fingerprint(*print_)
-        os.truncate(path, len(whole) + 1 if whole else 0)
+        lines = path.read_bytes().rpartition(b"\n")[0]  # without a last one that was cut short
+        for line in lines.splitlines():
+            try:
+                *file, print_ = json.loads(line)
+                self._known[tuple(file)] = Fingerprint(*print_)
+            except (ValueError, TypeError):
+                continue  # damaged: that file is looked at again
+        os.truncate(path, len(lines) + 1 if lines else 0)
         self._file = path.open("a", encoding="utf-8", newline="\n")
 
     def of(self, path: Path) -> Fingerprint:

@@ -63,10 +63,13 @@ def price_of(model: str, stated: str | None = None) -> Price | None:
     """The stated price ("2.5,10"), or the list price where there is one. Raises ValueError for nonsense."""
     if stated is None:
         return PRICES.get(model)
-    parts = [float(part) for part in stated.split(",")]
-    if len(parts) != 2 or not all(math.isfinite(part) and part >= 0 for part in parts):
-        raise ValueError(f'expected two prices for a million tokens, as in "2.5,10", got {stated!r}')
-    return Price(*parts)
+    try:
+        price = Price(*map(float, stated.split(",")))
+    except (ValueError, TypeError):
+        price = Price(-1, -1)
+    if not all(math.isfinite(part) and part >= 0 for part in price):
+        raise ValueError(f"expected two prices for a million tokens, as in --price 2.5,10, got {stated!r}")
+    return price
 
 
 def picture_tokens(size: Size, model: str, views: Views = Views()) -> int:  # noqa: B008  (frozen)

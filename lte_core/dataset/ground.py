@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 
-from lte_core.boxes import clip, rescale
-from lte_core.dataset.candidates import Account, Grounded, Grounding
+from lte_core.dataset.candidates import Account, Grounded, Grounding, one_line
 from lte_core.dataset.raw import Said, prompt_hash
+from lte_core.inference.locate import to_original
 from lte_core.schema import Box, Size
 from lte_core.vlm.replies import Entry, ReplyError, answer, entries, is_empty_list
 
@@ -60,18 +60,18 @@ def parse_grounding(said: Said, size: Size, clues: int) -> Grounding:
         raise ReplyError("malformed", "Nobody noted the frame of this reply's boxes.")
     text = answer(said.text)
     found = entries(text)[:MAX_BOXES]
-    if not found and not is_empty_list(text):
+    if not found and not (text.strip() and is_empty_list(text)):
         raise ReplyError("malformed", f"Expected a list of boxes, got {text.strip()[:60]!r}")
     boxes, subject = [], None
     for entry in found:
-        box = clip(rescale(entry.region.box, said.frame_wh, size), size)
+        box = to_original(entry.region.box, said.frame_wh, size)
         if box is None:
             continue
         number = _number(entry)
         if number == SUBJECT:
             subject = _larger(subject, box)
         else:
-            label = entry.region.label[:MAX_LABEL_CHARS].strip() or "area"
+            label = one_line(entry.region.label, MAX_LABEL_CHARS) or "area"
             boxes.append(Grounded(box, label, number if number is not None and number <= clues else None))
     return Grounding(tuple(boxes), subject)
 

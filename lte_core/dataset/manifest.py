@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
+from lte_core.files import whole
 from lte_core.schema import Box, Region, Review, Split, TraceSample, Verdict
 
 SCHEMA = "trace/1"
@@ -78,7 +80,7 @@ def from_line(line: str) -> TraceSample:
         return TraceSample(
             id=_text(record, "id"),
             image=_text(record, "image"),
-            sha256=_text(record, "sha256"),
+            sha256=_hash(record),
             width=_count(record, "width"),
             height=_count(record, "height"),
             label=Verdict(_text(record, "label")),
@@ -140,7 +142,7 @@ def read_lines(path: Path) -> Iterator[ManifestLine | BadLine]:
 
 def write_manifest(path: Path, samples: Iterable[TraceSample]) -> None:
     """Write the samples, one a line, replacing the file."""
-    with path.open("w", encoding="utf-8", newline="\n") as out:
+    with whole(path, "w") as out:
         out.writelines(to_line(sample) + "\n" for sample in samples)
 
 
@@ -151,14 +153,21 @@ def _text(record: Mapping[str, Any], key: str) -> str:
     return value
 
 
+def _hash(record: Mapping[str, Any]) -> str:
+    value = _text(record, "sha256")
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ManifestError(f'expected 64 hex digits at "sha256", got {value[:80]!r}')
+    return value
+
+
 def _optional(record: Mapping[str, Any], key: str) -> str | None:
     return None if record.get(key) is None else _text(record, key)
 
 
 def _count(record: Mapping[str, Any], key: str) -> int:
     value = record.get(key)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ManifestError(f'expected a whole number at "{key}", got {value!r}')
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**31:
+        raise ManifestError(f'expected a positive whole number at "{key}", got {str(value)[:40]}')
     return value
 
 

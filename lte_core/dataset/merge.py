@@ -15,50 +15,66 @@ from lte_core.schema import TraceSample
 
 @dataclass
 class Merged:
-    """What came together. `missing` names images that none of the folders has."""
+    """What came together. `left_out` says of each sample or line that did not, why."""
 
     samples: int = 0
     explanations: int = 0
     groundings: int = 0
-    missing: list[str] = field(default_factory=list)
-    bad_lines: list[tuple[Path, BadLine]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
 def merge(folders: Sequence[Path], out: Path) -> Merged:
-    """Write `out/manifest.jsonl`, its images and `out/raw/`. Each sample and each reply is taken once, the first place
-    it is found at deciding the order. Raises BuildError when the folders do not belong together."""
-    if out in folders:
-        raise BuildError(f"{out} is one of the folders to merge. Name a new one.")
-    if (out / "manifest.jsonl").exists():
-        raise BuildError(f"There is a manifest in {out} already. Name a new folder.")
-    merged = Merged()
-    samples: dict[str, TraceSample] = {}
+    """Write `out/manifest.jsonl`, its images and `out/raw/`.
+
+    Each image and each reply is taken once, in the order in which they are found; an image that one folder calls real
+    and another generated is left out. Raises BuildError when the folders do not belong together.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BuildError(f"{out} is there already. Name a new folder: what is in it would be mixed or lost.")
+    merged, taken = Merged(), _Taken()
     for folder in folders:
         for item in samples_of(folder):
             if isinstance(item, BadLine):
-                merged.bad_lines.append((folder, item))
-            elif _taken(samples, item, folder):
-                source = folder / item.image
-                if source.is_file():
-                    link_or_copy(source, out / item.image)
-                else:
-                    merged.missing.append(str(source))
+                merged.left_out.append(f"{folder / 'manifest.jsonl'}, line {item.number}: {item.problem}")
+            elif problem := taken.offer(item, folder):
+                merged.left_out.append(problem)
     experts = _experts(folders)
     out.mkdir(parents=True, exist_ok=True)
+    for sample, folder in taken.found():
+        link_or_copy(folder / sample.image, out / sample.image)
     merged.explanations = join(folders, out, "explanations")
     merged.groundings = join(folders, out, "groundings")
     experts.save(out)
-    write_manifest(out / "manifest.jsonl", samples.values())  # last: with it the folder is whole
-    merged.samples = len(samples)
+    write_manifest(out / "manifest.jsonl", [sample for sample, _ in taken.found()])  # last: then the folder is whole
+    merged.samples = len(taken.found())
     return merged
 
 
-def _taken(samples: dict[str, TraceSample], sample: TraceSample, folder: Path) -> bool:
-    """Whether the sample is new. Raises BuildError for two different ones with one id."""
-    earlier = samples.setdefault(sample.id, sample)
-    if earlier.sha256 != sample.sha256 or earlier.label is not sample.label:
-        raise BuildError(f"{folder}: the sample {sample.id} has another image or label than in a folder before it.")
-    return earlier is sample
+class _Taken:
+    """The samples so far, by image, with the folders that they are from."""
+
+    def __init__(self) -> None:
+        self._by_image: dict[str, tuple[TraceSample, Path] | None] = {}
+        self._by_id: dict[str, str] = {}
+
+    def offer(self, sample: TraceSample, folder: Path) -> str | None:
+        """Take the sample, or say why not; nothing for one that is there already."""
+        if sample.sha256 in self._by_image:
+            earlier = self._by_image[sample.sha256]
+            if earlier is not None and earlier[0].label is sample.label:
+                return None
+            self._by_image[sample.sha256] = None
+            return f"{folder}: {sample.id} has another label in a folder before it, and is left out in both"
+        if self._by_id.setdefault(sample.id, sample.sha256) != sample.sha256:
+            return f"{folder}: the id {sample.id} is that of another image in a folder before it"
+        inside = (folder / sample.image).resolve().is_relative_to(folder.resolve())
+        if not inside or not (folder / sample.image).is_file():
+            return f"{folder}: the image {sample.image} of {sample.id} is not there"
+        self._by_image[sample.sha256] = sample, folder
+        return None
+
+    def found(self) -> list[tuple[TraceSample, Path]]:
+        return [item for item in self._by_image.values() if item is not None]
 
 
 def _experts(folders: Sequence[Path]) -> Experts:

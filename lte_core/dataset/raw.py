@@ -11,14 +11,18 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
+from lte_core.files import whole
 from lte_core.schema import Size
+from lte_core.vlm.replies import ReplyError
 
 Stage = Literal["explanations", "groundings"]
+Read = Callable[["Said"], object]
+"""Reads a reply; raises ReplyError for one that is of no use."""
 
 
 class RawError(Exception):
@@ -55,11 +59,15 @@ class Place(NamedTuple):
 
 
 class Replies:
-    """The replies of one stage, whichever shards wrote them. Holds their places, not their texts."""
+    """The replies of one stage, whichever shards wrote them. Holds their places, not their texts.
+
+    A question that was asked again has several. Which of them counts does not depend on where they lie.
+    """
 
     def __init__(self, files: Iterable[Path] = ()) -> None:
-        self._places: dict[Key, Place] = {}
+        self._places: dict[Key, list[Place]] = {}
         self._open: dict[Path, IO[bytes]] = {}
+        self.tokens_in = self.tokens_out = 0
         for path in files:
             self.read_in(path)
 
@@ -69,15 +77,22 @@ class Replies:
     def __len__(self) -> int:
         return len(self._places)
 
-    def get(self, key: Key) -> Said | None:
-        """What was said, or None when nobody was asked yet."""
-        place = self._places.get(key)
-        return None if place is None else _said(json.loads(self._line(place)))
+    def experts(self) -> set[str]:
+        """The models whose replies are here."""
+        return {key.model for key in self._places}
+
+    def get(self, key: Key, read: Read | None = None) -> Said | None:
+        """What was said, or None when nobody was asked yet; of several replies one that `read` does not refuse."""
+        places = self._places.get(key)
+        if places is None:
+            return None
+        said = sorted((_said(json.loads(self._line(place))) for place in places), key=lambda one: one.text)
+        return next((one for one in said if read is None or _readable(one, read)), said[0])
 
     def lines(self) -> Iterator[bytes]:
-        """Every reply that counts, in the order in which they were first asked for."""
-        for place in self._places.values():
-            yield self._line(place)
+        """Every reply, in the order in which the questions were first asked."""
+        for places in self._places.values():
+            yield from dict.fromkeys(map(self._line, places))
 
     def _line(self, place: Place) -> bytes:
         if place.file not in self._open:
@@ -87,28 +102,40 @@ class Replies:
         return file.readline()
 
     def read_in(self, path: Path) -> None:
-        """Take in the whole lines of a file; of two replies with one key the later one counts: it was asked for again
-        because the first could not be read."""
+        """Take in the whole lines of a file."""
         offset = 0
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.endswith(b"\n"):
                     break  # killed while it was written: the reply is asked for again
                 try:
-                    self._places[_key(json.loads(line))] = Place(path, offset)
-                except (ValueError, KeyError, TypeError) as problem:
+                    record = json.loads(line)
+                    self.keep(_key(record), Place(path, offset), _said(record))
+                except (ValueError, KeyError, TypeError, RecursionError) as problem:
                     raise RawError(
-                        f"{path}, line {number} is no reply of an expert ({problem}). The file is only ever appended "
+                        f"{path}, line {number} is no reply of an expert ({problem!r}). The file is only ever appended "
                         "to: put it back as it was, or take that line out."
                     ) from problem
                 offset += len(line)
 
-    def keep(self, key: Key, place: Place) -> None:
-        self._places[key] = place
+    def keep(self, key: Key, place: Place, said: Said) -> None:
+        places = self._places.setdefault(key, [])
+        if place not in places:
+            places.append(place)
+            self.tokens_in += said.tokens_in
+            self.tokens_out += said.tokens_out
 
     def close(self) -> None:
         for file in self._open.values():
             file.close()
+
+
+def _readable(said: Said, read: Read) -> bool:
+    try:
+        read(said)
+    except ReplyError:
+        return False
+    return True
 
 
 class Recorder:
@@ -123,9 +150,7 @@ class Recorder:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
             self._file.close()
-            raise RawError(
-                f"Another run is writing to {path}. Wait for it, or share the work by --shard 1/2, --shard 2/2."
-            ) from problem
+            raise RawError(f"Another run is writing to {path}. Wait until it has ended.") from problem
         self._end = whole_length(path)
         os.ftruncate(self._file.fileno(), self._end)
         replies.read_in(path)  # what was appended since they were read
@@ -143,7 +168,7 @@ class Recorder:
             # Whatever part of the line was written would make the next line unreadable.
             os.ftruncate(self._file.fileno(), self._end)
             raise
-        self.replies.keep(key, Place(self._path, self._end))
+        self.replies.keep(key, Place(self._path, self._end), said)
         self._end += len(line)
 
     def close(self) -> None:
@@ -166,14 +191,11 @@ def prompt_hash(*parts: str) -> str:
 
 
 def join(folders: Iterable[Path], out: Path, stage: Stage) -> int:
-    """Write the replies of all folders to one file, each key once; gives how many."""
+    """Write the replies of all folders to one file, each once; gives how many questions they answer."""
     replies = Replies(file for folder in folders for file in files_of(folder, stage))
     path = raw_file(out, stage)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as joined:
+    with whole(path, "wb") as joined:
         joined.writelines(replies.lines())
-    part.replace(path)
     return len(replies)
 
 
@@ -196,7 +218,7 @@ def _key(record: dict[str, Any]) -> Key:
 
 
 def _said(record: dict[str, Any]) -> Said:
-    frame = record["frame_wh"]
-    return Said(
-        record["text"], record["finish"], record["tokens_in"], record["tokens_out"], Size(*frame) if frame else None
-    )
+    text, finish, frame = record["text"], record.get("finish", "stop"), record.get("frame_wh")
+    if not isinstance(text, str):
+        raise TypeError(f"expected a text, got {text!r}")
+    return Said(text, finish, record.get("tokens_in", 0), record.get("tokens_out", 0), Size(*frame) if frame else None)

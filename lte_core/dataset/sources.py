@@ -70,12 +70,12 @@ def read_source(kind: str, root: Path) -> Entries:
 
 def all_real(root: Path) -> Entries:
     """Photos and nothing else, in any folders: ImageNet's classes, COCO's train2017 and val2017."""
-    yield from (Labelled(path, Verdict.REAL, root.name) for path in _pictures(root))
+    yield from (Labelled(path, Verdict.REAL, root.name) for path in _some(_pictures(root), root))
 
 
 def all_generated(root: Path) -> Entries:
     """Generated pictures in any folders; the first folder's name is the generator's."""
-    for path in _pictures(root):
+    for path in _some(_pictures(root), root):
         parts = path.relative_to(root).parts
         yield Labelled(path, Verdict.GENERATED, root.name, parts[0] if len(parts) > 1 else None)
 
@@ -218,6 +218,15 @@ READERS: Mapping[str, Callable[[Path], Entries]] = {
     "mmfr": mmfr,
     "mmtd": mmtd,
 }
+
+
+def _some(pictures: Iterator[Path], root: Path) -> Iterator[Path]:
+    """The pictures. Raises SourceError when there is none."""
+    first = next(pictures, None)
+    if first is None:
+        raise SourceError(f"expected pictures below {root} ({', '.join(sorted(SUFFIXES))}), found none")
+    yield first
+    yield from pictures
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

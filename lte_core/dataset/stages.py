@@ -7,25 +7,28 @@ come, and what fails is told while the rest goes on. What the questions are is e
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import NamedTuple
 
 from lte_core.dataset.annotate import SCHEMA, explanation_hash, explanation_prompt, parse_account
 from lte_core.dataset.asking import Ask, Expert, ExpertError
 from lte_core.dataset.candidates import Account
 from lte_core.dataset.ground import grounding_hash, grounding_prompt, parse_grounding
-from lte_core.dataset.raw import Key, Recorder, Replies, Said
+from lte_core.dataset.raw import Key, Read, Recorder, Replies, Said
 from lte_core.images import ImageError, read_image
 from lte_core.schema import Size, TraceSample
 from lte_core.vlm.replies import ReplyError
 
 PASSES = (1, 2)
 GIVE_UP_AFTER = 8  # failures in a row, at least: then the server is down, and the rest would only wait for it
-
-Read = Callable[[Said], object]
+NONE_TAKEN_AFTER = 50  # questions refused one by one, before any was ever answered: then it is not about the images
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Report:
     tokens_out: int = 0
     failures: list[Failure] = field(default_factory=list)
     stopped: str | None = None
+    interrupted: bool = False
 
     def by_kind(self) -> dict[str, int]:
         return dict(sorted(Counter(failure.kind for failure in self.failures).items()))
@@ -96,7 +100,7 @@ def grounding_jobs(
         for pass_ in PASSES:
             key = grounding_key(sample, accounts[0], grounder, pass_)
             ask = Ask(grounding_prompt(accounts[0], pass_), None, pass_)
-            yield Job(sample, key, ask, _grounding_reader(sample, accounts[0]))
+            yield Job(sample, key, ask, grounding_reader(sample, accounts[0]))
 
 
 class Missing(NamedTuple):
@@ -111,7 +115,8 @@ def accounts_of(sample: TraceSample, explanations: Replies, explainer: str) -> t
     """Both explanations of an image, or what is missing."""
     found = []
     for pass_ in PASSES:
-        said = explanations.get(Key(sample.sha256, explainer, explanation_hash(sample.label), pass_))
+        key = Key(sample.sha256, explainer, explanation_hash(sample.label), pass_)
+        said = explanations.get(key, parse_account)
         if said is None:
             return Missing("explanation", pass_, "not asked")
         try:
@@ -125,7 +130,8 @@ def grounding_key(sample: TraceSample, account: Account, grounder: str, pass_: i
     return Key(sample.sha256, grounder, grounding_hash(account, pass_), pass_)
 
 
-def _grounding_reader(sample: TraceSample, account: Account) -> Read:
+def grounding_reader(sample: TraceSample, account: Account) -> Read:
+    """Reads a grounding of this explanation."""
     return lambda said: parse_grounding(said, Size(sample.width, sample.height), len(account.clues))
 
 
@@ -140,7 +146,8 @@ def run_stage(
 ) -> Report:
     """Ask what has no reply yet; with `again` also what has one that cannot be read.
 
-    Images lie below `folder`. A Ctrl-C leaves every reply that came on disk. Raises OSError where one cannot be kept.
+    Images lie below `folder`. A first Ctrl-C asks nothing more and waits for what was asked, since it is paid for; a
+    second one does not wait. Raises OSError where a reply cannot be kept.
     """
     stage = _Stage(folder, expert, recorder, progress, again)
     asyncio.run(stage.run(iter(jobs)))
@@ -154,18 +161,39 @@ class _Stage:
         self.report = Report()
         self._folder, self._expert, self._recorder = folder, expert, recorder
         self._progress, self._again = progress, again
-        self._in_a_row = 0
+        self._asked: set[Key] = set()
+        self._in_a_row = self._refused = 0
         self._broken: OSError | None = None
 
     async def run(self, jobs: Iterator[Job]) -> None:
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._expert.concurrency):
-                    group.create_task(self._work(jobs))
+            with self._interruptible():
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(self._expert.concurrency):
+                        group.create_task(self._work(jobs))
         finally:
             await self._expert.close()
         if self._broken is not None:
             raise self._broken
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C once: no further question. Twice: as without this."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.report.interrupted:
+                raise KeyboardInterrupt
+            self.report.interrupted = True
+            self._progress(self.report)
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     async def _work(self, jobs: Iterator[Job]) -> None:
         """One of the workers: the next job, until there is none or the stage has to stop.
@@ -173,14 +201,17 @@ class _Stage:
         A stage that stops lets the others finish what they have asked: it was paid for.
         """
         for job in jobs:
-            if self.report.stopped or self._broken:
+            if self.report.stopped or self.report.interrupted or self._broken:
                 return
             self.report.jobs += 1
-            said = self._recorder.replies.get(job.key)
-            if said is not None and not (self._again and self._unreadable(job, said)):
+            said = self._recorder.replies.get(job.key, job.read)
+            if job.key in self._asked:
+                self.report.known += 1  # the same image under another id
+            elif said is not None and not (self._again and self._unreadable(job, said)):
                 self.report.known += 1
                 self._check(job, said)
             else:
+                self._asked.add(job.key)
                 await self._ask(job)
             self._progress(self.report)
 
@@ -195,9 +226,7 @@ class _Stage:
             return
         except ExpertError as problem:
             self._fail(job, "server", str(problem))
-            self._in_a_row += 1
-            if problem.fatal or self._in_a_row >= max(GIVE_UP_AFTER, 2 * self._expert.concurrency):
-                self.report.stopped = self.report.stopped or str(problem)
+            self._despair(problem)
             return
         self._in_a_row = 0
         try:
@@ -209,6 +238,20 @@ class _Stage:
         self.report.tokens_in += said.tokens_in
         self.report.tokens_out += said.tokens_out
         self._check(job, said)
+
+    def _despair(self, problem: ExpertError) -> None:
+        """Stop where there is no use in going on: a wrong key, a server that is down, or one that takes nothing."""
+        if problem.about_one:
+            self._refused += 1
+        else:
+            self._in_a_row += 1
+        nothing_yet = not len(self._recorder.replies)
+        if (
+            problem.fatal
+            or self._in_a_row >= max(GIVE_UP_AFTER, 2 * self._expert.concurrency)
+            or (nothing_yet and self._refused >= NONE_TAKEN_AFTER)
+        ):
+            self.report.stopped = self.report.stopped or str(problem)
 
     def _check(self, job: Job, said: Said) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable
@@ -60,7 +61,7 @@ def figures(samples: Iterable[TraceSample]) -> Figures:
         found.areas += [area_fraction(region.box, size) for region in sample.regions]
         found.words.append(len(sample.explanation.split()))
         similarity = sample.annotation.get("similarity")
-        if isinstance(similarity, int | float) and not isinstance(similarity, bool):
+        if isinstance(similarity, float) and math.isfinite(similarity):
             found.similarities.append(float(similarity))
     return found
 

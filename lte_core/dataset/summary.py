@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lte_core.terminal import printable
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
@@ -122,11 +124,13 @@ def rich_table(table: Table) -> RichTable:
     from rich.table import Table as RichTable
 
     shown = RichTable(
-        title=plain(table.title), title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False
+        title=plain(printable(table.title)), title_justify="left", title_style="bold", box=box.SIMPLE, show_header=False
     )
     shown.add_column()
     shown.add_column(justify="right")
     shown.add_column(justify="right", style="dim")
     for row in table.rows:
-        shown.add_row(plain(row.name), plain(row.value), "" if row.share is None else f"{row.share:.1%}")
+        shown.add_row(
+            plain(printable(row.name)), plain(printable(row.value)), "" if row.share is None else f"{row.share:.1%}"
+        )
     return shown

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lte_core.boxes import clip, rescale
 from lte_core.inference.checkpoint import Checkpoint, calibrate
-from lte_core.schema import LocateResult, Region, Size
+from lte_core.schema import Box, LocateResult, Region, Size
 from lte_core.vlm.base import Query, Question, Reply
 from lte_core.vlm.replies import ReplyError, parse_locate
 
@@ -28,7 +28,8 @@ def locate_result(reply: Reply, frame_wh: Size, image_wh: Size, temperature: flo
     """
     try:
         read = parse_locate(reply.text)
-        regions = [place for region in read.regions if (place := _place(region, frame_wh, image_wh))]
+        places = ((to_original(region.box, frame_wh, image_wh), region.label) for region in read.regions)
+        regions = [Region(box, label[:_MAX_LABEL_CHARS].strip()) for box, label in places if box is not None]
         if read.regions and not regions:
             raise ReplyError("unreadable boxes", "All boxes of the reply lie outside the image.")
     except ReplyError as problem:
@@ -37,11 +38,11 @@ def locate_result(reply: Reply, frame_wh: Size, image_wh: Size, temperature: flo
     return LocateResult(read.explanation, tuple(regions[:MAX_REGIONS]), read.verdict, p_generated, reply.text)
 
 
-def _place(region: Region, frame_wh: Size, image_wh: Size) -> Region | None:
+def to_original(box: Box, frame_wh: Size, image_wh: Size) -> Box | None:
+    """A box of a reply in pixels of the original image; None when nothing of it lies inside."""
     # Clipped before it is scaled: a box of 1e308 would overflow.
-    inside = clip(region.box, frame_wh)
+    inside = clip(box, frame_wh)
     if inside is None or min(inside.width, inside.height) < _MIN_SIDE:
         return None
     # Clipped again: rescaling can land a rounding error outside.
-    box = clip(rescale(inside, frame_wh, image_wh), image_wh)
-    return None if box is None else Region(box, region.label[:_MAX_LABEL_CHARS].strip())
+    return clip(rescale(inside, frame_wh, image_wh), image_wh)

@@ -37,7 +37,8 @@ class ServerConfig:
 
     base_url: str
     model: str
-    api_key: str | None = field(default=None, repr=False)  # None: OPENAI_API_KEY, else "none"
+    api_key: str | None = field(default=None, repr=False)  # None: the variable below, else "none"
+    key_variable: str = "OPENAI_API_KEY"
     timeout_s: float = 120.0  # of silence, not of a whole reply
     retries: int = 3
     locate_tokens: int = 1024
@@ -96,9 +97,9 @@ class Server:
     def __init__(self, config: ServerConfig) -> None:
         """Contacts nobody yet. Raises VLMError for a key that cannot be sent."""
         self.config = config
-        self._key = (config.api_key or os.environ.get("OPENAI_API_KEY") or "none").strip()
+        self._key = (config.api_key or os.environ.get(config.key_variable) or "").strip() or "none"
         if not (self._key.isascii() and self._key.isprintable()):
-            raise VLMError("The API key holds characters that no key has. Copy it into OPENAI_API_KEY again.")
+            raise VLMError(f"The API key holds characters that no key has. Copy it into {config.key_variable} again.")
 
     def client(self) -> OpenAI:
         from openai import DefaultHttpxClient, OpenAI
@@ -148,9 +149,9 @@ class Server:
     def _explain_status(self, error: APIStatusError) -> str:
         """What follows "The server at …", by HTTP status and by what the server said."""
         model, status, words = self.config.model, error.status_code, self._words_of(error)
-        tried = f"even after {self.config.retries} retries ({status})"
+        tried = f"after up to {self.config.retries} retries ({status})"
         if status in (401, 403):
-            return f"refuses the API key ({status}). Set OPENAI_API_KEY to one that may use {model}."
+            return f"refuses the API key ({status}). Set {self.config.key_variable} to one that may use {model}."
         if status == 404:
             return f"does not offer {model} (404). {self._offered_models()}"
         if status == 413:
@@ -196,6 +197,8 @@ class Server:
         return "no reason given" if words.startswith("<") else words[:300].rstrip(".")
 
     def without_key(self, text: str) -> str:
+        """Also without half characters, which no file and no terminal can take."""
+        text = text.encode("utf-8", "replace").decode()
         return text.replace(self._key, "***") if len(self._key) >= MIN_SECRET_CHARS else text
 
 

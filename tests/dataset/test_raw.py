@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from lte_core.dataset.raw import Key, RawError, Recorder, Replies, Said, files_of, join, raw_file
 from lte_core.schema import Size
+from lte_core.vlm.replies import ReplyError
 
 KEY = Key("ab" * 32, "gpt-4o", "0123", 1)
 OTHER = KEY._replace(pass_=2)
@@ -48,12 +50,22 @@ def test_a_line_that_was_cut_short_is_taken_out(tmp_path: Path) -> None:
         assert [Replies([path]).get(key) for key in (KEY, OTHER)] == [SAID, SAID]
 
 
-def test_a_later_reply_counts(tmp_path: Path) -> None:
-    one = recorder(tmp_path)
-    one.add(KEY, SAID)
-    one.add(KEY, Said("asked again"))
-    one.close()
-    assert Replies(files_of(tmp_path, "explanations")).get(KEY) == Said("asked again")
+def refuse_sorry(said: Said) -> None:
+    if said.text == "sorry":
+        raise ReplyError("refusal", "The expert would not answer.")
+
+
+@pytest.mark.parametrize("order", list(permutations(["sorry", "a", "b"])))
+def test_of_several_replies_a_readable_one_counts_wherever_it_lies(tmp_path: Path, order: tuple[str, ...]) -> None:
+    for number, text in enumerate(order, 1):
+        one = Recorder(Replies(), raw_file(tmp_path, "explanations", number, 3))
+        one.add(KEY, Said(text))
+        one.close()
+    assert Replies(files_of(tmp_path, "explanations")).get(KEY, refuse_sorry) == Said("a")
+    assert join([tmp_path], tmp_path / "all", "explanations") == 1
+    joined = Replies(files_of(tmp_path / "all", "explanations"))
+    assert joined.get(KEY, refuse_sorry) == Said("a")
+    assert len(list(joined.lines())) == 3, "what was paid for is not thrown away"
 
 
 def test_two_writers_do_not_share_a_file(tmp_path: Path) -> None:
@@ -98,7 +110,7 @@ def test_shards_join_to_what_one_would_have_written(
     tmp_path_factory: pytest.TempPathFactory, asked: list[tuple[int, int, str]]
 ) -> None:
     base = tmp_path_factory.mktemp("shards")
-    expected: dict[Key, Said] = {}
+    expected: dict[Key, set[str]] = {}
     for folder in ("0", "1", "2"):
         (base / folder).mkdir()
         one = recorder(base / folder)
@@ -106,8 +118,9 @@ def test_shards_join_to_what_one_would_have_written(
             if str(where) == folder:
                 key, said = Key(f"{image:064d}", "m", "p", 1), Said(text.encode("utf-8", "replace").decode())
                 one.add(key, said)
-                expected[key] = said
+                expected.setdefault(key, set()).add(said.text)
         one.close()
     assert join([base / folder for folder in "012"], base / "all", "explanations") == len(expected)
     joined = Replies(files_of(base / "all", "explanations"))
-    assert {key: joined.get(key) for key in expected} == expected
+    assert {key: joined.get(key) for key in expected} == {key: Said(min(texts)) for key, texts in expected.items()}
+    assert len(list(joined.lines())) == sum(map(len, expected.values()))
