@@ -16,6 +16,7 @@ from lte_core.evaluation.modes import CropSource, Mode
 
 if TYPE_CHECKING:
     from lte_core.evaluation.run import Samples
+    from lte_core.evaluation.tables import Loaded
     from lte_core.inference.detector import LocateThenExamine
 
 SOME_FAILED, INTERRUPTED = 3, 130
@@ -65,6 +66,9 @@ def ablate(
     extra: Annotated[
         list[str] | None, typer.Option(help="NAME=MODEL: another model with both looks, such as one without BLEU.")
     ] = None,
+    floor_train: Annotated[
+        Path | None, typer.Option(help="Other images of the same sources: adds the shortcut floor to the table.")
+    ] = None,
     split: Part = None,
     limit: Limit = None,
     threads: Threads = None,
@@ -93,8 +97,20 @@ def ablate(
             with _counting(name, len(samples.samples)) as show:
                 predict_file(loaded_model[1], samples, path, config, show)
             files.append(replace(load(path), title=name))
+        if floor_train is not None:
+            files.append(_floor_row(floor_train, _samples(data, split, limit), out / "floor.jsonl"))
         text = write_report(files, [row(one.name, one.outcomes) for one in files], out)
     typer.echo(text)
+
+
+def _floor_row(train: Path, samples: Samples, path: Path) -> Loaded:
+    from lte_core.evaluation.baselines import floor as fit_floor
+    from lte_core.evaluation.baselines import write
+    from lte_core.evaluation.tables import load
+
+    scores = fit_floor(_samples(train, None, None), samples, "both")
+    write(path, "shortcut floor", samples, scores, {"train": str(train), "features": "both"})
+    return replace(load(path), title="shortcut floor")
 
 
 def robustness(

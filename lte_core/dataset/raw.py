@@ -87,6 +87,8 @@ class Replies:
         if places is None:
             return None
         said = sorted((_said(json.loads(self._line(place))) for place in places), key=lambda one: one.text)
+        if len(said) == 1:
+            return said[0]
         return next((one for one in said if read is None or _readable(one, read)), said[0])
 
     def lines(self) -> Iterator[bytes]:

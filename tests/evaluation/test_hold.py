@@ -224,13 +224,15 @@ def test_ablations_come_as_one_table(data: Path, tmp_path: Path) -> None:
         f"again={NANO}",
         "--limit",
         "4",
+        "--floor-train",
+        str(data),
     )
     done = evaluate(*arguments)
     assert done.exit_code == 0, done.output
     record = json.loads((out / "report.json").read_text())
     assert [one["name"] for one in record["files"]] == [
         "base", "model: explain", "model: single", "model: lte", "model: random crops", "model: largest3 crops",
-        "model: annotated crops", "model: none crops", "again",
+        "model: annotated crops", "model: none crops", "again", "shortcut floor",
     ]  # fmt: skip
     by_name = {one["name"]: one for one in record["files"]}
     assert by_name["again"]["acc"] == by_name["model: lte"]["acc"]

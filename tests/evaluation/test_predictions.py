@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,31 @@ def test_the_frozen_predictions_have_the_frozen_numbers() -> None:
     expected = json.loads((folder / "numbers.json").read_text())
     for name, value in expected.items():
         assert record[name] == (None if value is None else pytest.approx(value, abs=1e-9)), name
+
+
+def test_data_sets_of_other_releases_have_a_row_each(data: Path, tmp_path: Path) -> None:
+    """MMFR's and SynthScars' layouts -> collect -> predict -> a row for each data set and generator."""
+    images = [data / line.sample.image for line in read_manifest(data / "manifest.jsonl")]
+    root = tmp_path / "mmfr/evaluation_sets/gen1"
+    for place, image in (("0_real/a.jpg", images[0]), ("1_fake/b.jpg", images[1])):
+        (root / place).parent.mkdir(parents=True)
+        shutil.copy(image, root / place)
+    (root.parent / "gen1_reasoning.json").write_text(json.dumps({"gen1/1_fake/b.jpg": {"hands": "six fingers"}}))
+    scars = tmp_path / "scars/test"
+    (scars / "images").mkdir(parents=True)
+    (scars / "annotations").mkdir()
+    shutil.copy(images[2], scars / "images/c.jpg")
+    refs = [{"sentence": "hand", "explanation": "melted", "segmentation": [[10, 10, 90, 10, 90, 90]]}]
+    entry = {"1": {"img_file_name": "c.jpg", "caption": "", "refs": refs}}
+    (scars / "annotations/test.json").write_text(json.dumps([entry]))
+    sources = ("--from", f"mmfr:{tmp_path / 'mmfr'}", "--from", f"synthscars:{tmp_path / 'scars'}")
+    out = tmp_path / "collected"
+    collected = CliRunner().invoke(app, ["trace", "collect", *sources, "--out", str(out)])
+    assert collected.exit_code == 0, collected.output
+    assert evaluate("predict", "--data", str(out), "--out", str(tmp_path / "p.jsonl")).exit_code == 0
+    done = evaluate("report", str(tmp_path / "p.jsonl"))
+    assert done.exit_code == 0, done.output
+    assert all(row in done.output for row in ("| mmfr: gen1 |", "| mmfr: real |", "| synthscars: generated |"))
 
 
 @pytest.mark.parametrize(
