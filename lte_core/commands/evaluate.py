@@ -38,13 +38,14 @@ def predict(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many samples.")] = None,
     shard: Annotated[str | None, typer.Option(help="i/n: this process's part, by image hash.")] = None,
     seed: Annotated[int, typer.Option(help="Of random crops.")] = 0,
+    again: Annotated[bool, typer.Option("--again", help="Predict once more what failed, in a finished file.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for a local model.")] = None,
 ) -> None:
     """Run a model over a manifest: one line a sample. Exit code 3 when some images or lines failed."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from lte_core.evaluation.run import RunConfig, RunError, predict_file, read_samples
+    from lte_core.evaluation.run import RunConfig, RunError, predict_again, predict_file, read_samples
     from lte_core.inference.checkpoint import CheckpointError
     from lte_core.inference.detector import LocateThenExamine
     from lte_core.inference.load import load_config, load_model
@@ -60,7 +61,8 @@ def predict(
         detector = LocateThenExamine(*load_model(model or settings.model, load_config(settings, threads)))
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("predict", total=len(samples.samples))
-            failed = predict_file(detector, samples, out, config, lambda done: bar.update(task, completed=done))
+            run = predict_again if again else predict_file
+            failed = run(detector, samples, out, config, lambda done: bar.update(task, completed=done))
             speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
     except KeyboardInterrupt:
         console.print("Stopped. What was predicted is kept; the same command goes on.", style="yellow")

@@ -18,6 +18,7 @@ from typing import Any
 from lte_core.dataset.manifest import BadLine, read_lines
 from lte_core.evaluation.modes import CropSource, Mode
 from lte_core.evaluation.predict import Prediction, predict
+from lte_core.files import whole
 from lte_core.inference.detector import Failure, LocateThenExamine
 from lte_core.runs import commit
 from lte_core.schema import TraceSample
@@ -98,6 +99,31 @@ def predict_file(
     return failed
 
 
+def predict_again(
+    detector: LocateThenExamine, data: Samples, out: Path, config: RunConfig,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Failure]:  # fmt: skip
+    """Predict the images that failed once more, such as after a server was down; the others' lines stay as they are."""
+    _same(out, _record(detector, data, config))
+    kept = {}
+    with out.open(encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            if record.get("error") is None:
+                kept[record["sample"]["id"]] = line
+    rest = [sample for sample in data.samples if sample.id not in kept]
+    failed = []
+    made = predict(detector, rest, data.root, config.crops, config.seed, config.mode)
+    for done, prediction in enumerate(made, 1):
+        kept[prediction.sample.id] = json.dumps(prediction.record(), ensure_ascii=False) + "\n"
+        if isinstance(prediction.result, Failure):
+            failed.append(prediction.result)
+        progress(len(data.samples) - len(rest) + done)
+    with whole(out, "w") as file:
+        file.writelines(kept[sample.id] for sample in data.samples)
+    return failed
+
+
 def keep(path: Path, made: Iterable[Prediction], progress: Callable[[int], None] = lambda done: None) -> None:
     """Write the predictions, all or none, unless the file is there already: one step of a run of many files."""
     if path.exists():
@@ -148,13 +174,7 @@ def _resume(out: Path, record: dict[str, Any], batch: int) -> int:
     if not out.exists() or not out.stat().st_size:
         beside.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         return 0
-    try:
-        earlier = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise RunError(f"{out} is there, but not {beside}, which says what made it. Name a new file.") from problem
-    differing = [name for name in _MUST_AGREE if earlier.get(name) != record[name]]
-    if differing:
-        raise RunError(f"{out} was begun with another {' and '.join(differing)}. Name a new file, or remove that one.")
+    _same(out, record)
     with out.open("rb") as lines:
         ends, end = [0], 0
         for line in lines:
@@ -165,3 +185,15 @@ def _resume(out: Path, record: dict[str, Any], batch: int) -> int:
     whole = done if done == record["samples"] else done - done % batch
     os.truncate(out, ends[whole])
     return whole
+
+
+def _same(out: Path, record: Mapping[str, Any]) -> None:
+    """Raises RunError when a file is another run's."""
+    beside = run_file(out)
+    try:
+        earlier = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise RunError(f"{out} is there, but not {beside}, which says what made it. Name a new file.") from problem
+    differing = [name for name in _MUST_AGREE if earlier.get(name) != record[name]]
+    if differing:
+        raise RunError(f"{out} was begun with another {' and '.join(differing)}. Name a new file, or remove that one.")

@@ -149,6 +149,15 @@ def test_what_is_wrong_with_the_data_is_told_and_counted_wrong(data: Path, tmp_p
     assert outcome(truth, failed).iou in (0.0, None)
     record = json.loads(evaluate("report", str(out), "--json").stdout)
     assert (record["n"], record["unreadable"]) == (3, pytest.approx(1 / 3))
+    before = lines(out)
+    (tmp_path / images[2]).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / images[2]).write_bytes((data / images[2]).read_bytes())
+    evaluate("predict", "--data", str(tmp_path), "--out", str(out))
+    assert lines(out) == before, "what failed counts as done"
+    assert evaluate("predict", "--data", str(tmp_path), "--out", str(out), "--again").exit_code == 3, "the bad line"
+    after = lines(out)
+    assert after[:2] == before[:2]
+    assert after[2]["error"] is None
 
 
 def test_a_report_has_the_pinned_names_and_one_row_a_file(
