@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, cast
@@ -14,6 +15,7 @@ from typing import Annotated, cast
 import typer
 
 from lte_core.commands import evaluate_more as more
+from lte_core.commands.telling import counting, told
 from lte_core.evaluation.modes import CropSource, Mode
 
 app = typer.Typer(help="Measure a model.", no_args_is_help=True)
@@ -22,7 +24,7 @@ for command in (
 ):  # fmt: skip
     app.command()(cast("Callable[..., None]", command))
 
-SOME_FAILED, INTERRUPTED = 3, 130
+SOME_FAILED = 3
 
 
 @app.command()
@@ -42,35 +44,16 @@ def predict(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads for a local model.")] = None,
 ) -> None:
     """Run a model over a manifest: one line a sample. Exit code 3 when some images or lines failed."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from lte_core.evaluation.run import RunConfig, RunError, predict_again, predict_file, read_samples
-    from lte_core.inference.checkpoint import CheckpointError
-    from lte_core.inference.detector import LocateThenExamine
-    from lte_core.inference.load import load_config, load_model
-    from lte_core.settings import SettingsError, read_settings
-    from lte_core.vlm.base import VLMError
+    from lte_core.evaluation.run import RunConfig, predict_again, predict_file, read_samples
 
     config = RunConfig(mode, crops, seed, split, limit, _shard(shard))
-    console = Console(stderr=True)
-    columns = (TextColumn("predict"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    try:
-        settings = read_settings()
-        samples = read_samples(data, config)
-        detector = LocateThenExamine(*load_model(model or settings.model, load_config(settings, threads)))
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("predict", total=len(samples.samples))
-            run = predict_again if again else predict_file
-            failed = run(detector, samples, out, config, lambda done: bar.update(task, completed=done))
-            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-    except KeyboardInterrupt:
-        console.print("Stopped. What was predicted is kept; the same command goes on.", style="yellow")
-        raise typer.Exit(INTERRUPTED) from None
-    except (RunError, VLMError, CheckpointError, SettingsError, OSError) as problem:
-        raise typer.BadParameter(str(problem)) from problem
-    rate = f", {speed:.2f} images/s" if speed else ""
-    typer.echo(f"{len(samples.samples)} predictions in {out}{rate}")
+    started = time.perf_counter()
+    with told():
+        samples, detector = read_samples(data, config), more.load_detector(model, threads)
+        with counting("predict", len(samples.samples)) as show:
+            failed = (predict_again if again else predict_file)(detector, samples, out, config, show)
+    speed = len(samples.samples) / (time.perf_counter() - started)
+    typer.echo(f"{len(samples.samples)} predictions in {out}, {speed:.2f} images/s")
     for failure in failed[:5]:
         typer.echo(f"  {failure.path}: {failure.error}", err=True)
     if len(failed) > 5:
@@ -88,11 +71,10 @@ def report(
     images: Annotated[Path | None, typer.Option(help="The manifest's folder, for pictures of flips.")] = None,
 ) -> None:
     """Tables from predictions, without a model."""
-    from lte_core.evaluation.outcomes import PredictionsError
     from lte_core.evaluation.report import markdown
     from lte_core.evaluation.tables import as_record, by_source, comparisons, load, row, write_report
 
-    try:
+    with told():
         loaded = [load(path) for path in files]
         rows = [row(one.name, one.outcomes) for one in loaded]
         if out is not None:
@@ -101,8 +83,6 @@ def report(
             text = json.dumps(as_record(loaded, rows))
         else:
             text = markdown(loaded, rows, comparisons(loaded), [(one.name, by_source(one.outcomes)) for one in loaded])
-    except (PredictionsError, ValueError, OSError) as problem:
-        raise typer.BadParameter(str(problem)) from problem
     typer.echo(text)
     if out is not None:
         typer.echo(f"The report is in {out}", err=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lte_core.commands.telling import counting, told
 from lte_core.evaluation.modes import CropSource, Mode
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from lte_core.evaluation.tables import Loaded
     from lte_core.inference.detector import LocateThenExamine
 
-SOME_FAILED, INTERRUPTED = 3, 130
+SOME_FAILED = 3
 
 Data = Annotated[Path, typer.Option(help="A manifest, or the folder of one.")]
 Out = Annotated[Path, typer.Option(help="Folder for predictions and tables; an interrupted run in it goes on.")]
@@ -42,11 +41,11 @@ def calibrate(
     """Fit the temperatures of both queries and the uncertain band on images that training did not see."""
     from lte_core.evaluation.card import fit
 
-    with _told():
+    with told():
         if not model.is_dir():
             raise ValueError(f"expected a model's directory, got {model}: only there its calibration can be kept")
-        samples, detector = _samples(data, split, limit), _detector(str(model), threads)
-        with _counting("calibrate", len(samples.samples)) as show:
+        samples, detector = _samples(data, split, limit), load_detector(str(model), threads)
+        with counting("calibrate", len(samples.samples)) as show:
             fitted = fit(detector, samples.samples, samples.root, error, show)
         low, high = fitted.uncertain_band
         typer.echo(
@@ -81,7 +80,7 @@ def ablate(
     runs += [(f"model: {mode}", model, RunConfig(mode)) for mode in (Mode.EXPLAIN, Mode.SINGLE, Mode.LTE)]
     shown = (CropSource.RANDOM, CropSource.LARGEST3, CropSource.ANNOTATED, CropSource.NONE)
     runs += [(f"model: {crops} crops", model, RunConfig(crops=crops)) for crops in shown]
-    with _told():
+    with told():
         for text in extra or []:
             name, equals, other = text.partition("=")
             if not equals:
@@ -92,9 +91,9 @@ def ablate(
             config = replace(config, split=split, limit=limit)
             samples = _samples(data, split, limit)
             if loaded_model is None or loaded_model[0] != which:
-                loaded_model = which, _detector(which, threads)
+                loaded_model = which, load_detector(which, threads)
             path = out / f"{_slug(name)}.jsonl"
-            with _counting(name, len(samples.samples)) as show:
+            with counting(name, len(samples.samples)) as show:
                 predict_file(loaded_model[1], samples, path, config, show)
             files.append(replace(load(path), title=name))
         if floor_train is not None:
@@ -121,9 +120,9 @@ def robustness(
     from lte_core.evaluation.perturb import LEVELS
     from lte_core.evaluation.robustness import measure, predict_levels
 
-    with _told():
-        samples, detector = _samples(data, split, limit), _detector(model, threads)
-        with _counting("levels", len(samples.samples) * (len(LEVELS) + 1)) as show:
+    with told():
+        samples, detector = _samples(data, split, limit), load_detector(model, threads)
+        with counting("levels", len(samples.samples) * (len(LEVELS) + 1)) as show:
             predict_levels(detector, samples, out, progress=show)
         rows, stability = measure(out)
         record = {"rows": [asdict(one) for one in rows], "stability": asdict(stability)}
@@ -141,9 +140,9 @@ def faithfulness(
     from lte_core.evaluation.faithfulness import STEPS, measure, predict_steps
     from lte_core.evaluation.hold import faithfulness_text
 
-    with _told():
-        samples, detector = _samples(data, split, limit), _detector(model, threads)
-        with _counting("steps", len(samples.samples) * len(STEPS)) as show:
+    with told():
+        samples, detector = _samples(data, split, limit), load_detector(model, threads)
+        with counting("steps", len(samples.samples) * len(STEPS)) as show:
             predict_steps(detector, samples, out, progress=show)
         found = measure(out)
         _write(out / "faithfulness.json", json.dumps(asdict(found), indent=2) + "\n")
@@ -163,7 +162,7 @@ def baseline(
     """Put another detector into the same tables. Exit code 3 when it gave no score for some images."""
     from lte_core.evaluation.baselines import run_program, write
 
-    with _told():
+    with told():
         samples = _samples(data, split, limit)
         scores = run_program(shlex.split(command), samples, timeout, score_of_real=score_of_real)
         failed = write(out, name, samples, scores, {"command": command})
@@ -184,7 +183,7 @@ def floor(
     from lte_core.evaluation.baselines import floor as fit_floor
     from lte_core.evaluation.baselines import write
 
-    with _told():
+    with told():
         samples = _samples(data, split, limit)
         scores = fit_floor(_samples(train, None, None), samples, features)
         failed = write(
@@ -202,38 +201,14 @@ def _samples(data: Path, split: str | None, limit: int | None) -> Samples:
     return found
 
 
-def _detector(model: str, threads: int | None) -> LocateThenExamine:
+def load_detector(model: str | None, threads: int | None) -> LocateThenExamine:
+    """The named model, or the one of the settings."""
     from lte_core.inference.detector import LocateThenExamine
     from lte_core.inference.load import load_config, load_model
     from lte_core.settings import read_settings
 
-    return LocateThenExamine(*load_model(model, load_config(read_settings(), threads)))
-
-
-@contextmanager
-def _counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What can go wrong, in a sentence instead of a traceback."""
-    from lte_core.evaluation.baselines import BaselineError
-    from lte_core.vlm.base import VLMError
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("Stopped. What was predicted is kept; the same command goes on.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except (BaselineError, VLMError, ValueError, OSError) as problem:
-        raise typer.BadParameter(str(problem)) from problem
+    settings = read_settings()
+    return LocateThenExamine(*load_model(model or settings.model, load_config(settings, threads)))
 
 
 def _leave(out: Path, failed: int, reasons: list[str]) -> None:

@@ -1,0 +1,36 @@
+"""What people see of a long command: how far it is, and what went wrong, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What can go wrong, in a sentence instead of a traceback."""
+    from lte_core.evaluation.baselines import BaselineError
+    from lte_core.vlm.base import VLMError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What was predicted is kept; the same command goes on.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except (BaselineError, VLMError, ValueError, OSError) as problem:
+        raise typer.BadParameter(str(problem)) from problem
