@@ -38,8 +38,8 @@ class Recipe:
 
     train_scenes: int = 30_000
     train_seed: int = 1
-    sft_scenes: int = 4_000
-    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=12_000, speak_samples=40_000))
+    sft_scenes: int = 8_000
+    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=12_000, speak_samples=60_000))
     sft: SftConfig = field(
         default_factory=lambda: SftConfig(
             learning_rate=4e-4, batch_size=8, crops=CropShares(missing=0.05, unrelated=0.05)
