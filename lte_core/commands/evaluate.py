@@ -17,6 +17,7 @@ import typer
 from lte_core.commands import evaluate_more as more
 from lte_core.commands.telling import counting, told
 from lte_core.evaluation.modes import CropSource, Mode
+from lte_core.terminal import printable
 
 app = typer.Typer(help="Measure a model.", no_args_is_help=True)
 for command in (
@@ -70,7 +71,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder for report.md, report.html and report.json.")] = None,
     images: Annotated[Path | None, typer.Option(help="The manifest's folder, for pictures of flips.")] = None,
 ) -> None:
-    """Tables from predictions, without a model."""
+    """Tables from predictions, without a model. Exit code 3 when some lines are no predictions and were left out."""
     from lte_core.evaluation.report import markdown
     from lte_core.evaluation.tables import as_record, by_source, comparisons, load, row, write_report
 
@@ -86,6 +87,10 @@ def report(
     typer.echo(text)
     if out is not None:
         typer.echo(f"The report is in {out}", err=True)
+    bad = [line for one in loaded for line in one.bad]
+    for line in bad:
+        typer.echo(f"  left out: {printable(line)}", err=True)
+    raise typer.Exit(SOME_FAILED if bad else 0)
 
 
 def _shard(text: str | None) -> tuple[int, int]:

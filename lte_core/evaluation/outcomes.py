@@ -40,17 +40,21 @@ class Truth(NamedTuple):
     sha256: str
 
 
-def read_predictions(path: Path) -> Iterator[tuple[Truth, Detection | Failure]]:
-    """The lines of a file in order. Raises PredictionsError at the first that is none."""
+def read_predictions(path: Path, bad: list[str] | None = None) -> Iterator[tuple[Truth, Detection | Failure]]:
+    """The lines of a file in order.
+
+    A line that is no prediction is told in `bad` and passed over; without such a list it raises PredictionsError.
+    """
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
                 yield _truth(record["sample"]), from_json(record)
-            except (ValueError, KeyError, TypeError) as problem:
-                raise PredictionsError(
-                    f"{path}, line {number}: expected a prediction as eval predict writes it ({problem})"
-                ) from problem
+            except (ValueError, KeyError, TypeError, RecursionError) as problem:
+                told = f"{path}, line {number}: expected a prediction as eval predict writes it ({problem})"
+                if bad is None:
+                    raise PredictionsError(told) from problem
+                bad.append(told)
 
 
 def outcome(truth: Truth, result: Detection | Failure) -> Outcome:

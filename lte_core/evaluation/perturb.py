@@ -42,7 +42,7 @@ class Level:
 
     @property
     def name(self) -> str:
-        return f"{self.kind} {self.value:g}"
+        return f"{self.kind} {self.value:g}" if self.value else self.kind
 
 
 def _encode(image: Image.Image, format: str, **options: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 from lte_core.dataset.build import file_hash
 from lte_core.evaluation.intervals import Compared, Interval, compare, intervals
 from lte_core.evaluation.metrics import Outcome, Scores, score
-from lte_core.evaluation.outcomes import Truth, outcome, read_predictions
+from lte_core.evaluation.outcomes import PredictionsError, Truth, outcome, read_predictions
 from lte_core.evaluation.run import run_file
 from lte_core.inference.detector import Failure
 from lte_core.schema import Detection
@@ -30,6 +30,7 @@ class Loaded:
     sha256: str
     run: dict[str, Any]
     outcomes: Sequence[Outcome]
+    bad: Sequence[str] = ()
     title: str | None = None
 
     @property
@@ -54,11 +55,15 @@ class Row:
 
 
 def load(path: Path) -> Loaded:
-    """Read and score a file. Raises PredictionsError, or OSError."""
+    """Read and score a file; lines that are no predictions are told in `bad`. Raises PredictionsError without any
+    other, or OSError."""
     beside = run_file(path)
     run = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
-    found = [outcome(truth, result) for truth, result in read_predictions(path)]
-    return Loaded(path, file_hash(path), run, found)
+    bad: list[str] = []
+    found = [outcome(truth, result) for truth, result in read_predictions(path, bad)]
+    if bad and not found:
+        raise PredictionsError(bad[0])
+    return Loaded(path, file_hash(path), run, found, bad)
 
 
 def row(name: str, outcomes: Sequence[Outcome], seed: int = 0, resamples: int = 1_000) -> Row:
@@ -89,7 +94,7 @@ def comparisons(files: Sequence[Loaded]) -> list[tuple[str, str, Compared]]:
 def flips(path: Path, most: int = 12) -> dict[str, list[tuple[Truth, Detection]]]:
     """Images whose verdict the second look changed: for the better, and for the worse."""
     found: dict[str, list[tuple[Truth, Detection]]] = {"wrong to right": [], "right to wrong": []}
-    for truth, result in read_predictions(path):
+    for truth, result in read_predictions(path, []):
         if isinstance(result, Failure) or not result.flipped:
             continue
         kind = "wrong to right" if result.verdict == truth.label else "right to wrong"

@@ -239,6 +239,18 @@ def test_a_file_without_predictions_is_refused(tmp_path: Path, text: str, says: 
     assert evaluate("report", str(tmp_path / "none.jsonl")).exit_code == 2
 
 
+def test_lines_of_another_schema_are_left_out_and_told(predictions: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "mixed.jsonl"
+    whole = predictions["lte"].read_text().splitlines()
+    old = json.loads(whole[0]) | {"schema": "lte-detection/0"}
+    path.write_text("\n".join([*whole[:3], json.dumps(old), "{}", *whole[3:]]) + "\n")
+    done = evaluate("report", str(path), "--json")
+    assert done.exit_code == 3
+    assert json.loads(done.stdout)["n"] == COUNT
+    assert "line 4" in done.stderr
+    assert "line 5" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [
