@@ -12,6 +12,7 @@ import typer
 
 from lte_core.commands.telling import counting, told
 from lte_core.evaluation.modes import CropSource, Mode
+from lte_core.terminal import printable
 
 if TYPE_CHECKING:
     from lte_core.evaluation.run import Samples
@@ -50,8 +51,8 @@ def calibrate(
         low, high = fitted.uncertain_band
         typer.echo(
             f"temperatures {fitted.temperature_locate:.3f} (Locate) and {fitted.temperature_examine:.3f} (Examine); "
-            f"uncertain between {low:.3f} and {high:.3f}: outside at most {error:.0%} of {len(samples.samples)} images "
-            "were wrong"
+            f"uncertain between {low:.3f} and {high:.3f}: outside, at most {error:.0%} of the verdicts on these "
+            f"{len(samples.samples)} images were wrong"
         )
         if not dry_run:
             fitted.save(model)
@@ -85,8 +86,8 @@ def ablate(
             name, equals, other = text.partition("=")
             if not equals:
                 raise ValueError(f"expected --extra NAME=MODEL, got {text!r}")
-            runs.append((name, other, RunConfig()))
-        files, loaded_model = [], None
+            runs.append((f"extra: {name}", other, RunConfig()))
+        files, loaded_model, failed = [], None, []
         for name, which, config in runs:
             config = replace(config, split=split, limit=limit)
             samples = _samples(data, split, limit)
@@ -94,12 +95,15 @@ def ablate(
                 loaded_model = which, load_detector(which, threads)
             path = out / f"{_slug(name)}.jsonl"
             with counting(name, len(samples.samples)) as show:
-                predict_file(loaded_model[1], samples, path, config, show)
+                failed += predict_file(loaded_model[1], samples, path, config, show)
             files.append(replace(load(path), title=name))
         if floor_train is not None:
             files.append(_floor_row(floor_train, _samples(data, split, limit), out / "floor.jsonl"))
         text = write_report(files, [row(one.name, one.outcomes) for one in files], out)
     typer.echo(text)
+    for failure in failed[:5]:
+        typer.echo(f"  {printable(f'{failure.path}: {failure.error}')}", err=True)
+    raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 def _floor_row(train: Path, samples: Samples, path: Path) -> Loaded:
@@ -107,8 +111,9 @@ def _floor_row(train: Path, samples: Samples, path: Path) -> Loaded:
     from lte_core.evaluation.baselines import write
     from lte_core.evaluation.tables import load
 
-    scores = fit_floor(_samples(train, None, None), samples, "both")
-    write(path, "shortcut floor", samples, scores, {"train": str(train), "features": "both"})
+    if not path.exists():
+        scores = fit_floor(_samples(train, None, None), samples, "both")
+        write(path, "shortcut floor", samples, scores, {"train": str(train), "features": "both"})
     return replace(load(path), title="shortcut floor")
 
 
@@ -157,7 +162,7 @@ def baseline(
     split: Part = None,
     limit: Limit = None,
     score_of_real: Annotated[bool, typer.Option("--score-of-real", help="Its score is P(real).")] = False,
-    timeout: Annotated[float | None, typer.Option(min=1, help="Seconds for all images.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=1, max=10**7, help="Seconds for all images.")] = None,
 ) -> None:
     """Put another detector into the same tables. Exit code 3 when it gave no score for some images."""
     from lte_core.evaluation.baselines import run_program, write

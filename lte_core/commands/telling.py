@@ -30,7 +30,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("Stopped. What was predicted is kept; the same command goes on.", err=True)
+        typer.echo("Stopped. Predictions that were written are kept; the same command goes on from them.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (BaselineError, VLMError, ValueError, OSError) as problem:
         raise typer.BadParameter(str(problem)) from problem

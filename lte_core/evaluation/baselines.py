@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ import numpy as np
 
 from lte_core.evaluation.predict import Prediction
 from lte_core.evaluation.run import Samples, run_file
+from lte_core.files import whole, write_whole
 from lte_core.images import ImageError, SourceImage, read_image
 from lte_core.inference.detector import Failure
 from lte_core.runs import commit
@@ -41,7 +43,11 @@ def run_program(
     The program gets the paths on its standard input, one a line, and prints `path,score` lines with scores in [0, 1] in
     any order. What it printed before it crashed or ran out of time counts. Raises BaselineError when it cannot start.
     """
-    paths = {str((data.root / sample.image).resolve()): sample.id for sample in data.samples}
+    paths: dict[str, list[str]] = defaultdict(list)
+    for sample in data.samples:
+        paths[str((data.root / sample.image).resolve())].append(sample.id)
+    if not command:
+        raise BaselineError("There is no program to run: name one by --command.")
     why = "the program printed no line for this image"
     try:
         done = subprocess.run(
@@ -57,11 +63,11 @@ def run_program(
         why = f"the program took longer than {timeout_s:g} s"
     except OSError as problem:
         raise BaselineError(f"{command[0]} cannot be started ({problem.strerror}).") from problem
-    found: dict[str, float | str] = dict.fromkeys(paths.values(), why)
+    found: dict[str, float | str] = {sample.id: why for sample in data.samples}
     for line in printed.splitlines():
         path, comma, text = line.rpartition(",")
         if comma and path.strip() in paths:
-            found[paths[path.strip()]] = _score(text, score_of_real)
+            found |= dict.fromkeys(paths[path.strip()], _score(text, score_of_real))
     return found
 
 
@@ -82,6 +88,14 @@ def floor(train: Samples, data: Samples, features: Features, seed: int = 0) -> d
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
+    if len({sample.label for sample in train.samples}) < 2:
+        raise BaselineError("The floor needs real and generated images to learn from; the training data lacks one.")
+    shared = {sample.sha256 for sample in train.samples} & {sample.sha256 for sample in data.samples}
+    if shared:
+        raise BaselineError(
+            f"{len(shared):,} images are in both sets, and the floor would know them. Give other images of the same "
+            "sources."
+        )
     seen, labels = [], []
     for sample in train.samples:
         described = describe(train.root, sample, features)
@@ -89,7 +103,7 @@ def floor(train: Samples, data: Samples, features: Features, seed: int = 0) -> d
             seen.append(described)
             labels.append(sample.label is Verdict.GENERATED)
     if len(set(labels)) < 2:
-        raise BaselineError("The floor needs real and generated images to learn from; the training data lacks one.")
+        raise BaselineError("The images of one class cannot be read: the floor needs both to learn from.")
     model = HistGradientBoostingClassifier(
         random_state=seed, max_iter=150, min_samples_leaf=min(20, len(seen) // 4 or 1)
     )
@@ -138,9 +152,10 @@ def _spectrum(source: SourceImage) -> Array:
 
 def write(out: Path, name: str, data: Samples, scores: Mapping[str, float | str], about: Mapping[str, Any]) -> int:
     """The scores as a predictions file; gives how many images have none. A score of 0.5 and above is "generated"."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.exists():
+        raise BaselineError(f"{out} is there already. Name a new file.")
     failed = 0
-    with out.open("w", encoding="utf-8", newline="\n") as lines:
+    with whole(out, "w") as lines:
         for prediction in predictions(name, data.samples, scores):
             failed += isinstance(prediction.result, Failure)
             lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
@@ -151,7 +166,7 @@ def write(out: Path, name: str, data: Samples, scores: Mapping[str, float | str]
         "samples": len(data.samples),
         "commit": commit(),
     }
-    run_file(out).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(run_file(out), json.dumps(record, indent=2) + "\n")
     return failed
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from lte_core.schema import Verdict
 
 LOWEST, HIGHEST = 0.05, 20.0
+LEAST_DOUBT = 1e-6  # below it no P(generated) is told from 0 or 1
 _EDGE = 1e-7  # a probability of exactly 0 or 1 has no logit
 
 
@@ -42,19 +43,22 @@ def uncertain_band(
     Selective classification (Geifman & El-Yaniv 2017): of the most confident images as many as keep the rate are
     judged. (0, 1), everything uncertain, when no `least` of them do. The rate is that on these images.
     """
+    # By the chance of the other verdict, which keeps its digits where the chance of this one rounds to 1.
     sure = sorted(
-        ((max(p, 1 - p), (p >= 0.5) == (y is Verdict.GENERATED)) for p, y in zip(p_generated, labels, strict=True)),
-        key=lambda pair: -pair[0],
+        ((min(p, 1 - p), (p >= 0.5) == (y is Verdict.GENERATED)) for p, y in zip(p_generated, labels, strict=True)),
+        key=lambda pair: pair[0],
     )
-    edge, wrong = 1.0, 0
-    for count, (confidence, right) in enumerate(sure, 1):
+    edge, wrong = None, 0
+    for count, (doubt, right) in enumerate(sure, 1):
         wrong += not right
-        tied = count < len(sure) and sure[count][0] == confidence
+        tied = count < len(sure) and sure[count][0] == doubt
         if count >= least and not tied and wrong <= error * count:
-            edge = confidence
-    # Just below the last confidence that counts as sure: the band is open.
-    edge = max(0.5, math.nextafter(edge, 0)) if edge < 1.0 else 1.0
-    return 1 - edge, edge
+            edge = doubt
+    if edge is None:
+        return 0.0, 1.0
+    # Just above the last doubt that counts as none: the band is open.
+    low = min(0.5, max(math.nextafter(edge, 1), LEAST_DOUBT))
+    return low, 1 - low
 
 
 def _softplus(x: float) -> float:

@@ -21,13 +21,18 @@ from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model
 from lte_core.schema import Detection, TraceSample, Verdict
 
+LEAST = 20  # images of which anything can be said
+
 
 def calibrate(model: Path, out: Path, count: int, seed: int, photos: Path | None) -> Checkpoint:
     """Fit both temperatures on `count` validation scenes and save them beside the model."""
     manifest = write_dataset(out / "val", count, seed, photos, plain_share=0.0)
     samples = [line.sample for line in read_manifest(manifest)]
     detector = LocateThenExamine(*load_model(str(model)))
-    fitted = replace(fit(detector, samples, out / "val"), uncertain_band=detector.checkpoint.uncertain_band)
+    try:
+        fitted = replace(fit(detector, samples, out / "val"), uncertain_band=detector.checkpoint.uncertain_band)
+    except ValueError:  # too few scenes, or a model none of whose replies reached a verdict: it stays as it is
+        return detector.checkpoint
     fitted.save(model)
     return fitted
 
@@ -49,9 +54,15 @@ def fit(
             for found, p in ((first, made.result.locate.p_generated), (final, made.result.p_generated)):
                 if p is not None:
                     found.append((p, made.sample.label))
+    kinds = {label for _, label in final}
+    if len(final) < LEAST or len(kinds) < 2:
+        raise ValueError(
+            f"Calibration needs at least {LEAST} images of both classes with a verdict and a probability, got "
+            f"{len(final)} of {len(kinds)}. Give more, or see why the others failed: eval predict tells."
+        )
     temperature = _fit(final)
     sure = [calibrated(p, temperature) or 0.0 for p, _ in final]
-    band = uncertain_band(sure, [label for _, label in final], error) if final else plain.uncertain_band
+    band = uncertain_band(sure, [label for _, label in final], error)
     return replace(plain, temperature_locate=_fit(first), temperature_examine=temperature, uncertain_band=band)
 
 

@@ -26,8 +26,8 @@ from lte_core.dataset.candidates import REFERENCE
 from lte_core.evaluation.intervals import Interval
 from lte_core.evaluation.outcomes import read_predictions
 from lte_core.evaluation.predict import Prediction, predict
-from lte_core.evaluation.run import Samples, keep, same_run
-from lte_core.images import SourceImage, read_image
+from lte_core.evaluation.run import Samples, about_run, keep, same_run
+from lte_core.images import ImageError, SourceImage, read_image
 from lte_core.inference.detector import Failure, LocateThenExamine
 from lte_core.inference.examine import cut_crops
 from lte_core.schema import Box, Crop, Detection, Region, Size, TraceSample, Verdict
@@ -65,8 +65,7 @@ def predict_steps(
     progress: Callable[[int], None] = lambda done: None,
 ) -> None:  # fmt: skip
     """A predictions file in `out` for each step; those that are there are kept. Raises RunError."""
-    model = detector.vlm.info.sha256 or detector.vlm.info.name
-    same_run(out / "faithfulness.run.json", {"model": model, "data": data.sha256, "n": len(data.samples), "seed": seed})
+    same_run(out / "faithfulness.run.json", about_run(detector, data) | {"seed": seed})
     keep(out / "untouched.jsonl", predict(detector, data.samples, data.root), progress)
     found = {truth.id: result for truth, result in read_predictions(out / "untouched.jsonl")}
     located = {name: r.locate.regions for name, r in found.items() if not isinstance(r, Failure) and r.locate.regions}
@@ -99,14 +98,24 @@ def _step(
         return sample, source
 
     changed = LocateThenExamine(detector.vlm, detector.checkpoint, config)
-    opened = ((s.id, change(s, read_image(root / s.image))[1]) for s in samples)
-    for sample, result in zip(samples, changed.detect_many(opened), strict=True):
+
+    def opened() -> Iterator[Any]:
+        for sample in samples:
+            try:
+                yield sample.id, change(sample, read_image(root / sample.image))[1]
+            except ImageError as problem:
+                yield Failure(sample.id, str(problem))
+
+    for sample, result in zip(samples, changed.detect_many(opened()), strict=True):
         yield Prediction(sample, result)
 
 
 def _from(other: TraceSample, root: Path, image: Image.Image, crops: Sequence[Crop]) -> Sequence[Image.Image]:
     """The same places cut out of another image, which is scaled to this one's size."""
-    pixels = read_image(root / other.image).pixels
+    try:
+        pixels = read_image(root / other.image).pixels
+    except ImageError:
+        pixels = image.transpose(Image.Transpose.ROTATE_180)  # its own, turned: other pixels all the same
     return cut_crops(pixels if pixels.size == image.size else pixels.resize(image.size), crops)
 
 
@@ -122,7 +131,7 @@ def hidden(image: Image.Image, boxes: Sequence[Box]) -> Image.Image:
 
 def other_boxes(boxes: Sequence[Box], size: Size, rng: random.Random, tries: int = 30) -> list[Box]:
     """As many boxes of the same sizes, as far as there is room where the given ones are not."""
-    found = []
+    found: list[Box] = []
     for box in boxes:
         places = [
             Box(x, y, x + box.width, y + box.height)
@@ -130,7 +139,8 @@ def other_boxes(boxes: Sequence[Box], size: Size, rng: random.Random, tries: int
             if (x := rng.uniform(0, size.width - box.width)) is not None
             and (y := rng.uniform(0, size.height - box.height)) is not None
         ]
-        found.append(min(places, key=lambda place: sum(iou(place, other) for other in boxes)))
+        taken = [*boxes, *found]
+        found.append(min(places, key=lambda place: sum(iou(place, other) for other in taken)))
     return found
 
 

@@ -25,8 +25,9 @@ def robustness_text(rows: Sequence[Held], stability: Stability) -> str:
         lines.append(f"| {one.level} | {one.n:,} | {cell(one.acc, one.interval)} | {change} | {' | '.join(flips)} |")
     lines += [
         "",
-        f"Stability: the verdict is the same on every level for {stability.always:.1%} of the images; on average it is "
-        f"an image's commonest one on {stability.agreement:.1%} of the levels.",
+        f"Stability, over the {stability.n:,} images with a verdict: it is the same on every level for "
+        f"{stability.always:.1%} of them; on average it is an image's commonest one on {stability.agreement:.1%} of "
+        "the levels.",
     ]
     return "\n".join(lines) + "\n"
 

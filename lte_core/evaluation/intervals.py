@@ -86,8 +86,8 @@ def compare(a: Sequence[Outcome], b: Sequence[Outcome], seed: int = 0, resamples
     """A against B; only images that both have count. Raises ValueError when there are none."""
     from scipy.stats import binomtest
 
-    theirs = {outcome.id: outcome for outcome in b}
-    pairs = [(outcome, theirs[outcome.id]) for outcome in a if outcome.id in theirs]
+    theirs = {_image(outcome): outcome for outcome in b}
+    pairs = [(outcome, theirs[_image(outcome)]) for outcome in a if _image(outcome) in theirs]
     if not pairs:
         raise ValueError("expected predictions about the same images, got two sets without one in common")
     ours, other = (np.array([o.final == o.label for o in side]) for side in zip(*pairs, strict=True))
@@ -102,6 +102,11 @@ def compare(a: Sequence[Outcome], b: Sequence[Outcome], seed: int = 0, resamples
     only_a, only_b = int((gain > 0).sum()), int((gain < 0).sum())
     p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
     return Compared(len(pairs), float(gain.mean()), interval, only_a, only_b, p)
+
+
+def _image(outcome: Outcome) -> tuple[str, str, Verdict]:
+    """What has to agree for two predictions to be about one image."""
+    return outcome.id, outcome.sha256, outcome.label
 
 
 class _Ranked:

@@ -45,16 +45,18 @@ def read_predictions(path: Path, bad: list[str] | None = None) -> Iterator[tuple
 
     A line that is no prediction is told in `bad` and passed over; without such a list it raises PredictionsError.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                record = json.loads(line)
-                yield _truth(record["sample"]), from_json(record)
+                record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+                read = _truth(record["sample"]), _sound(from_json(record))
             except (ValueError, KeyError, TypeError, RecursionError) as problem:
                 told = f"{path}, line {number}: expected a prediction as eval predict writes it ({problem})"
                 if bad is None:
                     raise PredictionsError(told) from problem
                 bad.append(told)
+                continue
+            yield read
 
 
 def outcome(truth: Truth, result: Detection | Failure) -> Outcome:
@@ -124,9 +126,34 @@ def truth_record(truth: Truth) -> dict[str, Any]:
     return {**truth._asdict(), "regions": regions}
 
 
+def _sound(result: Detection | Failure) -> Detection | Failure:
+    """The same, if its figures and texts are some. Raises ValueError."""
+    if isinstance(result, Failure):
+        return result
+    for answer in (result.locate, result.examine):
+        p = answer.p_generated
+        if not isinstance(answer.explanation, str):
+            raise ValueError(f"expected a text as the explanation, got {answer.explanation!r}")
+        if p is not None and not (isinstance(p, int | float) and 0 <= p <= 1):
+            raise ValueError(f"expected p_generated in [0, 1], got {p!r}")
+    if not all(isinstance(side, int) and side > 0 for side in result.image.size):
+        raise ValueError(f"expected a positive size, got {result.image.size}")
+    if not all(isinstance(seconds, int | float) for seconds in result.timings_s.values()):
+        raise ValueError("expected seconds in timings_s")
+    return result
+
+
+def _text(record: Mapping[str, Any], name: str, default: str | None = "") -> Any:
+    value = record.get(name, default)
+    if not (isinstance(value, str) or value is default is None):
+        raise ValueError(f"expected a text at {name!r}, got {value!r}")
+    return value
+
+
 def _truth(record: Mapping[str, Any]) -> Truth:
     regions = tuple(Region(Box(*region["bbox"]), region["label"]) for region in record["regions"])
     return Truth(
-        record["id"], Verdict(record["label"]), regions, record.get("explanation", ""), record.get("source", ""),
-        record.get("generator"), record.get("group"), record.get("sha256", ""),
+        _text(record, "id", "?"), Verdict(record["label"]), regions, _text(record, "explanation"),
+        _text(record, "source"), _text(record, "generator", None), _text(record, "group", None),
+        _text(record, "sha256"),
     )  # fmt: skip

@@ -6,7 +6,6 @@ seen to fall from all to none by one re-encoding. Boxes go along.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from lte_core.boxes import clip
-from lte_core.images import SourceImage, read_image
+from lte_core.images import ImageError, SourceImage, read_image
 from lte_core.schema import Box, Region, Size, TraceSample
 
 
@@ -118,8 +117,11 @@ LEVELS = tuple(Level(name, value) for name, kind in KINDS.items() for value in k
 
 
 def changed(source: SourceImage, level: Level) -> SourceImage:
-    """The image after the change, read as any other: its hash is that of the new bytes."""
-    return read_image(KINDS[level.kind].change(source.pixels, level.value))
+    """The image after the change, read as any other: its hash is that of the new bytes. Raises ImageError."""
+    try:
+        return read_image(KINDS[level.kind].change(source.pixels, level.value))
+    except (ValueError, OSError) as problem:  # too wide for the format, or too small after it
+        raise ImageError(f"{level.name} cannot be made of this picture: {problem}") from problem
 
 
 def moved(sample: TraceSample, level: Level, size: Size) -> TraceSample:
@@ -127,5 +129,4 @@ def moved(sample: TraceSample, level: Level, size: Size) -> TraceSample:
     before, move = Size(sample.width, sample.height), KINDS[level.kind].move
     boxes = ((clip(move(region.box, before, level.value), size), region.label) for region in sample.regions)
     regions = tuple(Region(box, label) for box, label in boxes if box is not None)
-    about = hashlib.sha256(f"{sample.sha256}/{level.name}".encode()).hexdigest()
-    return replace(sample, width=size.width, height=size.height, regions=regions, sha256=about)
+    return replace(sample, width=size.width, height=size.height, regions=regions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,15 @@ def reliability(bins: Sequence[Bin], title: str) -> str:
 
 def coverage(outcomes: Sequence[Outcome], title: str) -> str:
     """Accuracy of the most confident share of the images, over that share (selective classification)."""
-    scored = sorted(
-        ((abs(o.p_generated - 0.5), o.final == o.label) for o in outcomes if o.p_generated is not None), reverse=True
-    )
+    by_confidence: dict[float, list[bool]] = defaultdict(list)
+    for o in outcomes:
+        if o.p_generated is not None:
+            by_confidence[abs(o.p_generated - 0.5)].append(o.final == o.label)
+    # Images of one confidence are judged together: each counts as right as they are on average.
+    scored = [sum(hits) / len(hits) for _, hits in sorted(by_confidence.items(), reverse=True) for _ in hits]
     figure, axes = _figure(title)
     if scored:
-        right = np.cumsum([hit for _, hit in scored]) / np.arange(1, len(scored) + 1)
+        right = np.cumsum(scored) / np.arange(1, len(scored) + 1)
         axes.plot(np.arange(1, len(scored) + 1) / len(scored), right, color=BLUE)
     axes.set(xlim=(0, 1), ylim=(min(0.5, *axes.get_ylim()), 1.01), xlabel="share of images judged", ylabel="accuracy")
     return _svg(figure)

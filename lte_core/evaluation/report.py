@@ -30,6 +30,7 @@ DETECTION: tuple[tuple[str, str, Callable[[Scores], float | None]], ...] = (
     ("F1", "f1", lambda s: s.f1),
     ("AP", "ap", lambda s: s.ap),
     ("AUROC", "auroc", lambda s: s.auroc),
+    ("with P", "scored", lambda s: s.scored / s.n),
     ("R@1 %", "recall_at_1", lambda s: s.recall_at_1),
     ("R@5 %", "recall_at_5", lambda s: s.recall_at_5),
     ("ECE", "ece", lambda s: s.ece),
@@ -40,9 +41,10 @@ DETECTION: tuple[tuple[str, str, Callable[[Scores], float | None]], ...] = (
 )
 LEGEND = (
     "Acc is the final verdict's accuracy, I-Acc the first one's, C-Cases the share of changed verdicts, C-Acc how "
-    "often a changed one is right: Acc = I-Acc + C-Cases (2 C-Acc - 1). IoU is the best-match mean over annotated "
-    "boxes. In brackets: 95 % of bootstrap resamples of the images. An unreadable reply counts as wrong. "
-    f"BLEU and ROUGE: {TOKENISATION}."
+    "often a changed one is right; where all replies can be read, Acc = I-Acc + C-Cases (2 C-Acc - 1). IoU is the "
+    "best-match mean over annotated boxes. In brackets: 95 % of bootstrap resamples of the images. An unreadable reply "
+    "counts as wrong, and as changed where the other one can be read. Ranking and calibration are over the share of "
+    f"the images that has a P(generated). BLEU and ROUGE: {TOKENISATION}."
 )
 
 
@@ -54,9 +56,12 @@ def markdown(files: Sequence[Loaded], rows: Sequence[Row], compared: Sequence[tu
         parts += ["## Is the first one better?", _comparisons(compared)]
     for name, listed in sources:
         if listed:
-            parts += [f"## By data set and generator: {name}", table(listed, COLUMNS[:5])]
+            parts += [f"## By data set and generator: {_plain(name)}", table(listed, COLUMNS[:5])]
     parts += ["## Files", _files(files)]
     return "\n\n".join(parts) + "\n"
+
+
+_SAFE = {"|": "/", "<": "‹", ">": "›", "[": "(", "]": ")", "`": "'", "*": "·", "\\": "/"}
 
 
 def table(rows: Sequence[Row], columns: Sequence[tuple[str, str, Callable[[Scores], float | None]]]) -> str:
@@ -92,12 +97,19 @@ def _files(files: Sequence[Loaded]) -> str:
     for loaded in files:
         model = (loaded.run.get("model") or {}).get("sha256") or "–"
         commit = loaded.run.get("commit") or "–"
-        lines.append(
-            f"| {_plain(loaded.name)} | `{loaded.path}` | {loaded.sha256[:16]} | {model[:16]} | {commit[:12]} |"
-        )
+        path = _plain(str(loaded.path))
+        cells = [
+            _plain(loaded.name),
+            f"`{path}`",
+            loaded.sha256[:16],
+            _plain(str(model))[:16],
+            _plain(str(commit))[:12],
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _plain(text: str) -> str:
     """Without what would break a table."""
-    return text.replace("|", "/").replace("\n", " ").replace("<", "‹")
+    """Also without what Markdown reads as links, headings or code."""
+    return " ".join("".join(_SAFE.get(c, c) for c in text).split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
@@ -71,8 +72,10 @@ def _card(truth: Truth, result: Detection, images: Path | None) -> str:
 
 def _place(truth: Truth, images: Path) -> str:
     """Where the picture lies: as collections name it, by its hash."""
+    if not re.fullmatch(r"[0-9a-f]{64}", truth.sha256):
+        return "unknown"
     found = sorted((images / "images" / truth.sha256[:2]).glob(f"{truth.sha256}.*"))
-    return str(found[0].relative_to(images)) if truth.sha256 and found else f"{truth.id}"
+    return str(found[0].relative_to(images)) if found else "unknown"
 
 
 def _picture(result: Detection, path: Path) -> str:

@@ -16,7 +16,7 @@ from lte_core.evaluation.metrics import Outcome, score
 from lte_core.evaluation.outcomes import outcome, read_predictions
 from lte_core.evaluation.perturb import LEVELS, Level, changed, moved
 from lte_core.evaluation.predict import predict
-from lte_core.evaluation.run import Samples, keep, same_run
+from lte_core.evaluation.run import Samples, about_run, keep, same_run
 from lte_core.images import SourceImage
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.schema import Size, TraceSample, Verdict
@@ -42,10 +42,12 @@ class Held:
 @dataclass(frozen=True)
 class Stability:
     """Over all levels: the share of images whose verdict is the same on each, and the mean share of levels on which
-    an image's verdict is its commonest one (1: always the same)."""
+    an image's verdict is its commonest one (1: always the same). Over the `n` images that have a verdict untouched; no
+    verdict on a level counts as another one."""
 
     always: float
     agreement: float
+    n: int
 
 
 UNTOUCHED = "untouched"
@@ -59,8 +61,7 @@ def predict_levels(
     progress: Callable[[int], None] = lambda done: None,
 ) -> list[Path]:
     """A predictions file in `out` for the untouched images and for each level; those that are there are kept."""
-    about = {"model": detector.vlm.info.sha256 or detector.vlm.info.name, "data": data.sha256, "n": len(data.samples)}
-    same_run(out / "robustness.run.json", about)
+    same_run(out / "robustness.run.json", about_run(detector, data))
     files, done = [], 0
     for level in (None, *levels):
         files.append(out / f"{_slug(level)}.jsonl")
@@ -84,15 +85,19 @@ def _changing(level: Level | None) -> Callable[[TraceSample, SourceImage], tuple
 def measure(out: Path, levels: Sequence[Level] = LEVELS) -> tuple[list[Held], Stability]:
     """The table and the stability from the files of `predict_levels`."""
     base = _outcomes(out / f"{_slug(None)}.jsonl")
-    rows, verdicts = [_held(UNTOUCHED, base, base)], {o.id: [o.final] for o in base}
+    rows = [_held(UNTOUCHED, base, base)]
+    verdicts: dict[str, list[Verdict | None]] = {o.id: [o.final] for o in base if o.final is not None}
     for level in levels:
         found = _outcomes(out / f"{_slug(level)}.jsonl")
         rows.append(_held(level.name, found, base))
         for one in found:
-            verdicts[one.id].append(one.final)
-    commonest = [Counter(said).most_common(1)[0][1] / len(said) for said in verdicts.values()]
-    always = sum(share == 1 for share in commonest) / len(commonest)
-    return rows, Stability(always, sum(commonest) / len(commonest))
+            if one.id in verdicts:
+                verdicts[one.id].append(one.final)
+    if not verdicts:
+        raise ValueError(f"No image in {out} has a verdict: there is nothing to hold.")
+    shares = [max(Counter(v for v in said if v).values()) / len(said) for said in verdicts.values()]
+    always = sum(share == 1 for share in shares) / len(shares)
+    return rows, Stability(always, sum(shares) / len(shares), len(shares))
 
 
 def _outcomes(path: Path) -> list[Outcome]:
@@ -119,7 +124,7 @@ def _held(name: str, found: Sequence[Outcome], base: Sequence[Outcome]) -> Held:
 
 
 def _flips(found: Sequence[Outcome], before: Mapping[str, Verdict | None], label: Verdict | None) -> float | None:
-    meant = [o for o in found if label is None or o.label is label]
+    meant = [o for o in found if (label is None or o.label is label) and before[o.id] is not None]
     return sum(o.final != before[o.id] for o in meant) / len(meant) if meant else None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from lte_core.dataset.manifest import BadLine, read_lines
 from lte_core.evaluation.modes import CropSource, Mode
 from lte_core.evaluation.predict import Prediction, predict
-from lte_core.files import whole
+from lte_core.files import whole, write_whole
 from lte_core.inference.detector import Failure, LocateThenExamine
 from lte_core.runs import commit
 from lte_core.schema import TraceSample
@@ -86,7 +86,7 @@ def predict_file(
     """Write the predictions; gives the images that failed. Raises RunError when `out` is another run's."""
     record = _record(detector, data, config)
     done = _resume(out, record, detector.vlm.batch_size)
-    failed = []
+    failed = _failures(out)
     with out.open("a", encoding="utf-8", newline="\n") as lines:
         rest = data.samples[done:]
         made = predict(detector, rest, data.root, config.crops, config.seed, config.mode)
@@ -99,6 +99,14 @@ def predict_file(
     return failed
 
 
+def _failures(out: Path) -> list[Failure]:
+    """Those of a run that is gone on with."""
+    if not out.exists():
+        return []
+    records = map(json.loads, out.read_text(encoding="utf-8").splitlines())
+    return [Failure(r["sample"]["id"], r["error"]) for r in records if r.get("error") is not None]
+
+
 def predict_again(
     detector: LocateThenExamine, data: Samples, out: Path, config: RunConfig,
     progress: Callable[[int], None] = lambda done: None,
@@ -106,22 +114,32 @@ def predict_again(
     """Predict the images that failed once more, such as after a server was down; the others' lines stay as they are."""
     _same(out, _record(detector, data, config))
     kept = {}
-    with out.open(encoding="utf-8") as lines:
-        for line in lines:
+    for line in out.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        try:
             record = json.loads(line)
-            if record.get("error") is None:
+            if record.get("error") is None and line.endswith("\n"):
                 kept[record["sample"]["id"]] = line
+        except (ValueError, KeyError, AttributeError, TypeError):
+            continue  # cut short: predicted again
     rest = [sample for sample in data.samples if sample.id not in kept]
     failed = []
     made = predict(detector, rest, data.root, config.crops, config.seed, config.mode)
-    for done, prediction in enumerate(made, 1):
-        kept[prediction.sample.id] = json.dumps(prediction.record(), ensure_ascii=False) + "\n"
-        if isinstance(prediction.result, Failure):
-            failed.append(prediction.result)
-        progress(len(data.samples) - len(rest) + done)
-    with whole(out, "w") as file:
-        file.writelines(kept[sample.id] for sample in data.samples)
+    try:
+        for done, prediction in enumerate(made, 1):
+            kept[prediction.sample.id] = json.dumps(prediction.record(), ensure_ascii=False) + "\n"
+            if isinstance(prediction.result, Failure):
+                failed.append(prediction.result)
+            progress(len(data.samples) - len(rest) + done)
+    finally:  # also after a Ctrl-C: what was predicted is kept
+        failures = {sample.id: _failed_line(sample) for sample in data.samples if sample.id not in kept}
+        with whole(out, "w") as file:
+            file.writelines(kept.get(sample.id) or failures[sample.id] for sample in data.samples)
     return failed
+
+
+def _failed_line(sample: TraceSample) -> str:
+    record = Prediction(sample, Failure(sample.id, "not predicted yet: the run was stopped")).record()
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def keep(path: Path, made: Iterable[Prediction], progress: Callable[[int], None] = lambda done: None) -> None:
@@ -138,12 +156,25 @@ def keep(path: Path, made: Iterable[Prediction], progress: Callable[[int], None]
 
 def same_run(path: Path, about: Mapping[str, Any]) -> None:
     """Note in a folder what its files are of. Raises RunError when they are of another model or other data."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        if any(earlier.get(name) != value for name, value in about.items()):
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            earlier = None
+        if not isinstance(earlier, dict) or any(earlier.get(name) != value for name, value in about.items()):
             raise RunError(f"{path.parent} holds another run ({path.name}). Name a new folder.")
-    path.write_text(json.dumps({**about, "commit": commit()}, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps({**about, "commit": commit()}, indent=2) + "\n")
+
+
+def about_run(detector: LocateThenExamine, data: Samples) -> dict[str, Any]:
+    """What decides the predictions of a run of many files: the model, its settings, and the very samples."""
+    samples = hashlib.sha256("\n".join(f"{s.id} {s.sha256}" for s in data.samples).encode()).hexdigest()
+    return {
+        "model": detector.vlm.info.sha256 or detector.vlm.info.name,
+        "checkpoint_sha256": _settings_hash(detector),
+        "data_sha256": data.sha256,
+        "samples_sha256": samples,
+    }
 
 
 def run_file(out: Path) -> Path:
@@ -151,17 +182,19 @@ def run_file(out: Path) -> Path:
 
 
 def _record(detector: LocateThenExamine, data: Samples, config: RunConfig) -> dict[str, Any]:
-    checkpoint = asdict(detector.checkpoint)
-    settings = hashlib.sha256(json.dumps(checkpoint, sort_keys=True).encode()).hexdigest()
     return {
         "config": json.loads(json.dumps(asdict(config))),
         "model": asdict(detector.vlm.info),
-        "checkpoint_sha256": settings,
+        "checkpoint_sha256": _settings_hash(detector),
         "data_sha256": data.sha256,
         "samples": len(data.samples),
         "batch_size": detector.vlm.batch_size,
         "commit": commit(),
     }
+
+
+def _settings_hash(detector: LocateThenExamine) -> str:
+    return hashlib.sha256(json.dumps(asdict(detector.checkpoint), sort_keys=True).encode()).hexdigest()
 
 
 _MUST_AGREE = ("config", "model", "checkpoint_sha256", "data_sha256")
@@ -188,8 +221,10 @@ def _resume(out: Path, record: dict[str, Any], batch: int) -> int:
 
 
 def _same(out: Path, record: Mapping[str, Any]) -> None:
-    """Raises RunError when a file is another run's."""
+    """Raises RunError when a file is not there, or another run's."""
     beside = run_file(out)
+    if not out.is_file():
+        raise RunError(f"There is no file {out} yet: predict without --again first.")
     try:
         earlier = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:

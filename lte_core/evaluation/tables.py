@@ -57,13 +57,31 @@ class Row:
 def load(path: Path) -> Loaded:
     """Read and score a file; lines that are no predictions are told in `bad`. Raises PredictionsError without any
     other, or OSError."""
-    beside = run_file(path)
-    run = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
     bad: list[str] = []
-    found = [outcome(truth, result) for truth, result in read_predictions(path, bad)]
-    if bad and not found:
-        raise PredictionsError(bad[0])
-    return Loaded(path, file_hash(path), run, found, bad)
+    found: dict[str, Outcome] = {}
+    for truth, result in read_predictions(path, bad):
+        if truth.id in found:
+            bad.append(f"{path}: {truth.id} is predicted twice; the first line counts")
+        else:
+            found[truth.id] = outcome(truth, result)
+    if not found:
+        raise PredictionsError(bad[0] if bad else f"{path}: expected at least one prediction, found none")
+    run = _run(path)
+    wanted = run.get("samples")
+    if isinstance(wanted, int) and wanted > len(found):
+        bad.append(f"{path}: {len(found):,} of {wanted:,} samples are predicted; eval predict goes on")
+    return Loaded(path, file_hash(path), run, list(found.values()), bad)
+
+
+def _run(path: Path) -> dict[str, Any]:
+    """What made a file, where the file beside says so."""
+    try:
+        match json.loads(run_file(path).read_text(encoding="utf-8")):
+            case {"config": {"mode": str(), "crops": str()}, "model": {"name": str()}} as run:
+                return dict(run)
+    except (OSError, ValueError):
+        pass
+    return {}
 
 
 def row(name: str, outcomes: Sequence[Outcome], seed: int = 0, resamples: int = 1_000) -> Row:
@@ -86,8 +104,10 @@ def comparisons(files: Sequence[Loaded]) -> list[tuple[str, str, Compared]]:
     """The first file against each other one, on the images that both have."""
     found = []
     for other in files[1:]:
-        if {o.id for o in files[0].outcomes} & {o.id for o in other.outcomes}:
+        try:
             found.append((files[0].name, other.name, compare(files[0].outcomes, other.outcomes)))
+        except ValueError:
+            continue  # no image in common
     return found
 
 

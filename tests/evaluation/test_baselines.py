@@ -24,6 +24,25 @@ def evaluate(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["eval", *arguments])
 
 
+def test_two_samples_of_one_image_have_its_score_and_nothing_is_overwritten(data: Path, tmp_path: Path) -> None:
+    path = data / "manifest.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, json.dumps(json.loads(lines[0]) | {"id": "again"}) + "\n"]))
+    command = ("--name", "x", "--command", program(tmp_path, 'print(f"{p},0.7")'))
+    out = tmp_path / "p.jsonl"
+    assert evaluate("baseline", "--data", str(data), "--out", str(out), *command).exit_code == 0
+    for there in (out, path):
+        before = there.read_bytes()
+        assert evaluate("baseline", "--data", str(data), "--out", str(there), *command).exit_code == 2
+        assert there.read_bytes() == before
+    assert (
+        evaluate(
+            "baseline", "--data", str(data), "--out", str(tmp_path / "q"), "--name", "x", "--command", ""
+        ).exit_code
+        == 2
+    )
+
+
 def collection(folder: Path, seed: int, *, hint: bool) -> Path:
     """Pictures of noise; with a `hint` the generated ones are PNG and smooth, which is a shortcut and no content."""
     rng, lines = np.random.default_rng(seed), []
@@ -130,6 +149,10 @@ def test_a_floor_needs_both_classes_and_tells_of_damage(data: Path, tmp_path: Pa
     assert done.exit_code == 2
     assert "lacks one" in " ".join(done.output.replace("│", " ").split())
     (data / "0.jpg").write_bytes(b"")
-    done = evaluate("floor", "--data", str(data), "--train", str(data), "--out", str(tmp_path / "f.jsonl"))
+    same = evaluate("floor", "--data", str(data), "--train", str(data), "--out", str(tmp_path / "f.jsonl"))
+    assert same.exit_code == 2
+    assert "in both sets" in " ".join(same.output.replace("│", " ").split())
+    train = collection(tmp_path / "train", 2, hint=True)
+    done = evaluate("floor", "--data", str(data), "--train", str(train), "--out", str(tmp_path / "f.jsonl"))
     assert done.exit_code == 3
     assert "empty" in done.output

@@ -48,6 +48,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    write_dataset(folder, 24, 80, plain_share=0.0)
+    return folder
+
+
 def evaluate(*arguments: str) -> Result:
     torch.set_num_threads(1)
     return CliRunner().invoke(app, ["eval", *arguments])
@@ -185,11 +192,14 @@ def test_references_are_counted(words: str, labels: list[str], expected: tuple[f
     assert references([detection(words, labels)]) == expected
 
 
-def test_calibration_is_kept_beside_the_model(data: Path, tmp_path: Path) -> None:
+def test_calibration_is_kept_beside_the_model(many: Path, data: Path, tmp_path: Path) -> None:
     model = tmp_path / "nano"
     shutil.copytree(MODELS / NANO, model)
     before = (model / "lte.json").read_bytes()
-    arguments = ("calibrate", "--data", str(data), "--model", str(model))
+    few = evaluate("calibrate", "--data", str(data), "--model", str(model))
+    assert few.exit_code == 2
+    assert "at least 20 images" in " ".join(few.output.replace("│", " ").split())
+    arguments = ("calibrate", "--data", str(many), "--model", str(model))
     assert evaluate(*arguments, "--dry-run").exit_code == 0
     assert (model / "lte.json").read_bytes() == before
     done = evaluate(*arguments)
@@ -211,6 +221,8 @@ def test_outside_the_band_few_are_wrong(scored: list[tuple[float, Verdict]], err
 
 
 def test_ablations_come_as_one_table(data: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    write_dataset(others, 6, 79, plain_share=0.0)
     out = tmp_path / "ablate"
     arguments = (
         "ablate",
@@ -225,18 +237,82 @@ def test_ablations_come_as_one_table(data: Path, tmp_path: Path) -> None:
         "--limit",
         "4",
         "--floor-train",
-        str(data),
+        str(others),
     )
     done = evaluate(*arguments)
     assert done.exit_code == 0, done.output
     record = json.loads((out / "report.json").read_text())
     assert [one["name"] for one in record["files"]] == [
         "base", "model: explain", "model: single", "model: lte", "model: random crops", "model: largest3 crops",
-        "model: annotated crops", "model: none crops", "again", "shortcut floor",
+        "model: annotated crops", "model: none crops", "extra: again", "shortcut floor",
     ]  # fmt: skip
     by_name = {one["name"]: one for one in record["files"]}
-    assert by_name["again"]["acc"] == by_name["model: lte"]["acc"]
+    assert by_name["extra: again"]["acc"] == by_name["model: lte"]["acc"]
     assert (out / "report.html").exists()
     before = {path.name: path.read_bytes() for path in out.glob("*.jsonl")}
     assert evaluate(*arguments).exit_code == 0
     assert {path.name: path.read_bytes() for path in out.glob("*.jsonl")} == before
+
+
+@pytest.mark.parametrize("doubt", [0.1, 1e-3, 1e-9, 1e-40])
+def test_a_model_that_is_always_right_is_never_uncertain(doubt: float) -> None:
+    scored = [(doubt, Verdict.REAL), (1 - doubt, Verdict.GENERATED)] * 50
+    low, high = uncertain_band([p for p, _ in scored], [y for _, y in scored], 0.1)
+    checkpoint = Checkpoint(uncertain_band=(low, high))
+    assert not any(checkpoint.is_uncertain(p) for p, _ in scored)
+
+
+def test_a_folder_is_of_one_model_one_setting_and_one_set_of_samples(data: Path, many: Path, tmp_path: Path) -> None:
+    model, out = tmp_path / "nano", tmp_path / "faith"
+    shutil.copytree(MODELS / NANO, model)
+    arguments = ("faithfulness", "--out", str(out), "--model", str(model))
+    assert evaluate(*arguments, "--data", str(many), "--split", "train", "--limit", "2").exit_code == 0
+    for data_of in (("--data", str(many), "--limit", "2", "--split", "test"), ("--data", str(data), "--limit", "2")):
+        assert evaluate(*arguments, *data_of).exit_code == 2
+    settings = json.loads((model / "lte.json").read_text()) | {"temperature_examine": 1.5}
+    (model / "lte.json").write_text(json.dumps(settings))
+    again = evaluate(*arguments, "--data", str(many), "--split", "train", "--limit", "2")
+    assert again.exit_code == 2
+    assert "holds another run" in " ".join(again.output.replace("│", " ").split())
+
+
+def outcomes(path: Path, finals: list[Verdict | None]) -> None:
+    """A file of predictions with these final verdicts, all of real images."""
+    from lte_core.evaluation.predict import Prediction
+    from lte_core.inference.detector import Failure
+    from lte_core.schema import TraceSample
+
+    with path.open("w") as lines:
+        for number, final in enumerate(finals):
+            sample = TraceSample(f"s{number}", "a", "0" * 64, 9, 9, Verdict.REAL, "", (), "t")
+            made = detection("", [])
+            answer = ExamineResult("", final, None, "")
+            result = (
+                Failure(sample.id, "broken")
+                if final is None
+                else Detection(made.image, made.model, made.locate, (), answer)
+            )
+            lines.write(json.dumps(Prediction(sample, result).record()) + "\n")
+
+
+def test_images_without_a_verdict_are_not_stable(tmp_path: Path) -> None:
+    from lte_core.evaluation.robustness import measure
+
+    real, generated = Verdict.REAL, Verdict.GENERATED
+    outcomes(tmp_path / "untouched.jsonl", [None, None, real, real])
+    outcomes(tmp_path / "blur-4.jsonl", [None, None, generated, real])
+    rows, stability = measure(tmp_path, [Level("blur", 4)])
+    assert (stability.n, stability.always, stability.agreement) == (2, 0.5, 0.75)
+    assert rows[1].flips == 0.5
+    outcomes(tmp_path / "untouched.jsonl", [None, None])
+    outcomes(tmp_path / "blur-4.jsonl", [None, None])
+    with pytest.raises(ValueError, match="nothing to hold"):
+        measure(tmp_path, [Level("blur", 4)])
+
+
+def test_a_change_that_a_picture_does_not_take_is_an_error_about_it() -> None:
+    wide = Image.new("RGB", (16_800, 400))
+    from lte_core.images import ImageError, SourceImage
+
+    with pytest.raises(ImageError, match="WebP 90 cannot be made"):
+        changed(SourceImage(wide, "0", "PNG", b""), Level("WebP", 90))

@@ -239,6 +239,94 @@ def test_a_file_without_predictions_is_refused(tmp_path: Path, text: str, says: 
     assert evaluate("report", str(tmp_path / "none.jsonl")).exit_code == 2
 
 
+def changed(record: dict[str, Any], where: str, value: object) -> str:
+    """The record as a line, with a value put at a dotted place."""
+    copy: dict[str, Any] = json.loads(json.dumps(record))
+    place = copy
+    *path, last = where.split(".")
+    for name in path:
+        place = place[name]
+    place[last] = value
+    return json.dumps(copy)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("sample.explanation", 5), ("sample.source", ["a"]), ("sample.generator", ["a"]), ("sample.group", [1]),
+        ("sample.id", ["a"]), ("sample.sha256", 7), ("examine.explanation", None), ("timings_s.total", "x"),
+        ("examine.p_generated", "0.5"), ("examine.p_generated", 1.5), ("examine.p_generated", float("nan")),
+        ("image.width", 0), ("image.width", "a"),
+    ],
+)  # fmt: skip
+def test_an_odd_line_is_left_out_and_told(
+    predictions: dict[str, Path], tmp_path: Path, where: str, value: object
+) -> None:
+    whole = predictions["lte"].read_text().splitlines()
+    path = tmp_path / "odd.jsonl"
+    path.write_text("\n".join([*whole[1:], changed(json.loads(whole[0]), where, value)]) + "\n")
+    done = evaluate("report", str(path), "--json")
+    assert done.exit_code == 3, done.output
+    assert json.loads(done.stdout)["n"] == COUNT - 1
+    assert f"line {COUNT}" in done.stderr
+
+
+def test_doubled_cut_and_unfinished_files_are_told(predictions: dict[str, Path], tmp_path: Path) -> None:
+    whole, path = predictions["lte"].read_bytes(), tmp_path / "p.jsonl"
+    run = predictions["lte"].with_suffix(".run.json").read_bytes()
+    for content, beside, says, count in (
+        (whole + whole, run, "predicted twice", COUNT),
+        (b"".join(whole.splitlines(keepends=True)[:3]), run, f"3 of {COUNT} samples", 3),
+        (whole + '{"é'.encode()[:-1], run, f"line {COUNT + 1}", COUNT),
+        (b"\xef\xbb\xbf" + whole, run, None, COUNT),
+        (whole, b"[1]", None, COUNT),
+        (whole, b'{"x"', None, COUNT),
+    ):
+        path.write_bytes(content)
+        path.with_suffix(".run.json").write_bytes(beside)
+        done = evaluate("report", str(path), "--json")
+        assert done.exit_code == (0 if says is None else 3), done.output
+        assert json.loads(done.stdout)["n"] == count
+        assert says is None or says in done.stderr
+
+
+def test_only_the_same_images_are_compared(predictions: dict[str, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    records = [json.loads(line) for line in predictions["lte"].read_text().splitlines()]
+    other.write_text("\n".join(changed(record, "sample.sha256", "ab" * 32) for record in records) + "\n")
+    record = json.loads(evaluate("report", str(predictions["lte"]), str(other), "--json").stdout)
+    assert record["comparisons"] == []
+
+
+def test_foreign_texts_stay_texts(predictions: dict[str, Path], data: Path, tmp_path: Path) -> None:
+    """Links, pictures and headings in names, and a picture outside the folder."""
+    lines_of = predictions["lte"].read_text().splitlines()
+    records = [json.loads(line) for line in lines_of]
+    evil = "[click](http://evil.example) ![i](http://evil.example/p.png)\r\r# Fake <script>alert(1)</script> `x`"
+    for record in records[1:]:
+        record["sample"] |= {"source": evil, "generator": evil, "id": f"../{record['sample']['id']}", "sha256": ""}
+    path = tmp_path / "p.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)) + "\n")
+    done = evaluate("report", str(path), "--out", str(tmp_path / "out"), "--images", str(data))
+    assert done.exit_code == 0, done.output
+    page, text = ((tmp_path / f"out/report.{kind}").read_text() for kind in ("html", "md"))
+    assert "<a href" not in page
+    assert 'src="http' not in page
+    assert "<script" not in page
+    assert "Fake" in text
+    assert not any(line.startswith("# Fake") for line in text.splitlines())
+    assert "](http" not in text
+
+
+def test_ties_are_judged_together() -> None:
+    from lte_core.evaluation.metrics import Outcome
+    from lte_core.evaluation.plots import coverage
+    from lte_core.schema import Verdict
+
+    flat = [Outcome(v, Verdict.REAL, Verdict.REAL, p_generated=0.1) for v in (Verdict.REAL, Verdict.GENERATED) * 5]
+    assert coverage(flat, "t") == coverage(flat[::-1], "t") == coverage([*flat[::2], *flat[1::2]], "t")
+
+
 def test_lines_of_another_schema_are_left_out_and_told(predictions: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "mixed.jsonl"
     whole = predictions["lte"].read_text().splitlines()
