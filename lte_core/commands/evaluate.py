@@ -70,6 +70,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for report.md, report.html and report.json.")] = None,
     images: Annotated[Path | None, typer.Option(help="The manifest's folder, for pictures of flips.")] = None,
+    levels: Annotated[Path | None, typer.Option(help="A folder of eval robustness, to be part of the report.")] = None,
 ) -> None:
     """Tables from predictions, without a model. Exit code 3 when some lines are no predictions and were left out."""
     from lte_core.evaluation.report import markdown
@@ -79,7 +80,7 @@ def report(
         loaded = [load(path) for path in files]
         rows = [row(one.name, one.outcomes) for one in loaded]
         if out is not None:
-            write_report(loaded, rows, out, images)
+            write_report(loaded, rows, out, images, levels)
         if as_json:
             text = json.dumps(as_record(loaded, rows))
         else:

@@ -34,7 +34,12 @@ def robustness_text(rows: Sequence[Held], stability: Stability) -> str:
 
 def robustness_page(text: str, rows: Sequence[Held]) -> str:
     """The same with a curve for each kind of change."""
-    return wrapped("Robustness", text, f'<div class="plots">{as_image(plots.levels(rows))}</div>')
+    return wrapped("Robustness", text, robustness_curve(rows))
+
+
+def robustness_curve(rows: Sequence[Held]) -> str:
+    """The plot as HTML."""
+    return f'<div class="plots">{as_image(plots.levels(rows))}</div>'
 
 
 def faithfulness_text(found: Faithfulness) -> str:

@@ -18,9 +18,9 @@ from lte_core.schema import Detection
 _THUMB = 320  # pixels of a picture's longer side
 
 
-def page(text: str, files: Sequence[Loaded], rows: Sequence[Row], images: Path | None = None) -> str:
+def page(text: str, files: Sequence[Loaded], rows: Sequence[Row], images: Path | None = None, curve: str = "") -> str:
     """`text` is the Markdown report; pictures of flips are shown when `images`, the manifest's folder, is given."""
-    parts = []
+    parts = [curve]
     for loaded, row in zip(files, rows, strict=True):
         parts.append(f"<h2>{escape(loaded.name)}</h2>{_plots(loaded, row)}{''.join(_flips(loaded, images))}")
     return wrapped("Evaluation", text, "".join(parts))

@@ -123,16 +123,29 @@ def flips(path: Path, most: int = 12) -> dict[str, list[tuple[Truth, Detection]]
     return found
 
 
-def write_report(files: Sequence[Loaded], rows: Sequence[Row], out: Path, images: Path | None = None) -> str:
-    """Write `report.json`, `report.md` and `report.html`; gives the Markdown."""
+def write_report(
+    files: Sequence[Loaded], rows: Sequence[Row], out: Path, images: Path | None = None, levels: Path | None = None
+) -> str:
+    """Write `report.json`, `report.md` and `report.html`; gives the Markdown.
+
+    `levels` is a folder of `eval robustness`, whose table and curve come in, too.
+    """
     from lte_core.evaluation.report import markdown
     from lte_core.evaluation.report_html import page
 
     text = markdown(files, rows, comparisons(files), [(one.name, by_source(one.outcomes)) for one in files])
+    curve = ""
+    if levels is not None:
+        from lte_core.evaluation.hold import robustness_curve, robustness_text
+        from lte_core.evaluation.robustness import measure
+
+        held, stability = measure(levels)
+        text += "\n" + robustness_text(held, stability).replace("# ", "## ", 1)
+        curve = robustness_curve(held)
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(as_record(files, rows), indent=2) + "\n", encoding="utf-8")
     (out / "report.md").write_text(text, encoding="utf-8")
-    (out / "report.html").write_text(page(text, files, rows, images), encoding="utf-8")
+    (out / "report.html").write_text(page(text, files, rows, images, curve), encoding="utf-8")
     return text
 
 

@@ -129,6 +129,11 @@ def test_robustness_is_measured_from_files(data: Path, tmp_path: Path, monkeypat
     again = {path.name: path.stat().st_mtime_ns for path in out.glob("*.jsonl")}
     assert {name for name in files if files[name] != again[name]} == {"blur-4.jsonl"}, "the others are kept"
     assert json.loads((out / "robustness.json").read_text()) == record
+    report = tmp_path / "report"
+    done = evaluate("report", str(out / "untouched.jsonl"), "--out", str(report), "--levels", str(out))
+    assert done.exit_code == 0, done.output
+    assert "| blur 4 |" in (report / "report.md").read_text()
+    assert (report / "report.html").read_text().count("data:image/svg+xml") == 4, "verdicts, two of P, the levels"
     other = evaluate("robustness", "--data", str(data), "--out", str(out), "--limit", "2")
     assert other.exit_code == 2
     assert "holds another run" in " ".join(other.output.replace("│", " ").split())
