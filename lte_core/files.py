@@ -51,9 +51,8 @@ def whole(path: Path, mode: Literal["w", "wb"]) -> Iterator[IO[Any]]:
             yield file
         part.chmod(0o666 & ~_umask())  # `mkstemp` makes files that only their owner may read
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    finally:
+        part.unlink(missing_ok=True)  # what went wrong leaves nothing behind; what went well was renamed
 
 
 @lru_cache
