@@ -14,15 +14,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from lte_core.commands.trace import app
 from lte_core.dataset.build import Experts as Names
 from lte_core.dataset.build import Similarities, Source, only_candidates, purify_folder
 from lte_core.dataset.candidates import Candidate
 from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.purify import PurifyConfig, purify
 from lte_core.dataset.similarity import Tfidf
+from tests.dataset.commands import trace
 from tests.dataset.expert_server import KEY, Experts, completion, scenes, serving, truth_of
 
 COUNT = 10
@@ -50,10 +49,6 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 def experts(truth: dict[str, Candidate]) -> Iterator[Experts]:
     with serving(Experts(truth)) as running:
         yield running
-
-
-def trace(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments])
 
 
 def building(drawn: Path, out: Path, experts: Experts) -> list[str]:

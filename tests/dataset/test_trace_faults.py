@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from fastapi.responses import JSONResponse, Response
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from lte_core.commands.trace import app
 from lte_core.dataset.build import Experts as Names
 from lte_core.dataset.candidates import Candidate
 from lte_core.dataset.manifest import read_manifest
 from lte_core.files import copy_whole, write_whole
+from tests.dataset.commands import flat, trace
 from tests.dataset.expert_server import KEY, Experts, completion, error, explained, scenes, serving, truth_of
 
 COUNT = 4
@@ -55,10 +55,6 @@ def experts(truth: dict[str, Candidate]) -> Iterator[Experts]:
         yield running
 
 
-def trace(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments])
-
-
 def annotate(folder: Path, experts: Experts, *more: str) -> Result:
     return trace("annotate", "--data", str(folder), "--base-url", experts.url, "--concurrency", "1", *more)
 
@@ -71,10 +67,6 @@ def ground(folder: Path, experts: Experts, *more: str) -> Result:
 
 def purify(folder: Path) -> Result:
     return trace("purify", "--data", str(folder), "--embedder", "tfidf", "--min-similarity", "0.1")
-
-
-def flat(done: Result) -> str:
-    return " ".join(done.output.replace("│", " ").split())
 
 
 def listed(folder: Path, name: str = "annotate-failures.jsonl") -> list[dict[str, Any]]:

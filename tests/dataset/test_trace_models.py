@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
-from lte_core.commands.trace import app
 from lte_core.dataset.build import Experts as Names
 from lte_core.inference.load import MODELS, NANO, weights_hash
+from tests.dataset.commands import trace
 from tests.dataset.expert_server import KEY, Experts, scenes, serving, truth_of
 from tests.vlm import transformers_server
 
 pytestmark = pytest.mark.slow
-
-
-def trace(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments])
 
 
 def replies(folder: Path, stage: str) -> list[dict[str, Any]]:

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 from fastapi.responses import Response
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from lte_core.commands.trace import app
 from lte_core.dataset.annotate import SCHEMA
 from lte_core.dataset.asking import ExpertConfig, load_expert
 from lte_core.dataset.build import Experts as Names
@@ -23,6 +22,7 @@ from lte_core.dataset.candidates import Candidate
 from lte_core.dataset.raw import Recorder, Replies, files_of, raw_file
 from lte_core.dataset.stages import explanation_jobs, run_stage
 from lte_core.vlm.base import VLMError
+from tests.dataset.commands import flat, trace
 from tests.dataset.expert_server import (
     KEY,
     Experts,
@@ -71,15 +71,6 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 def experts(truth: dict[str, Candidate]) -> Iterator[Experts]:
     with serving(Experts(truth)) as running:
         yield running
-
-
-def trace(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments])
-
-
-def flat(done: Result) -> str:
-    """What was printed, without line breaks and the frame around an error."""
-    return " ".join(done.output.replace("│", " ").split())
 
 
 def annotate(folder: Path, experts: Experts, *more: str) -> Result:
