@@ -48,13 +48,19 @@ def predict(
     from lte_core.evaluation.run import RunConfig, predict_again, predict_file, read_samples
 
     config = RunConfig(mode, crops, seed, split, limit, _shard(shard))
-    started = time.perf_counter()
     with told():
         samples, detector = read_samples(data, config), more.load_detector(model, threads)
+        ticks: list[int] = []  # one an image that this run predicts, not those of an earlier one
+        started = time.perf_counter()
         with counting("predict", len(samples.samples)) as show:
-            failed = (predict_again if again else predict_file)(detector, samples, out, config, show)
-    speed = len(samples.samples) / (time.perf_counter() - started)
-    typer.echo(f"{len(samples.samples)} predictions in {out}, {speed:.2f} images/s")
+
+            def tell(done: int) -> None:
+                ticks.append(done)
+                show(done)
+
+            failed = (predict_again if again else predict_file)(detector, samples, out, config, tell)
+    speed = f", {len(ticks) / (time.perf_counter() - started):.2f} images/s" if ticks else ""
+    typer.echo(f"{len(samples.samples)} predictions in {out}{speed}")
     for failure in failed[:5]:
         typer.echo(f"  {failure.path}: {failure.error}", err=True)
     if len(failed) > 5:

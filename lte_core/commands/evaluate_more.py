@@ -67,7 +67,7 @@ def ablate(
         list[str] | None, typer.Option(help="NAME=MODEL: another model with both looks, such as one without BLEU.")
     ] = None,
     floor_train: Annotated[
-        Path | None, typer.Option(help="Other images of the same sources: adds the shortcut floor to the table.")
+        Path | None, typer.Option(help="What the shortcut floor learns from; without it, the other parts of --data.")
     ] = None,
     split: Part = None,
     limit: Limit = None,
@@ -97,8 +97,7 @@ def ablate(
             with counting(name, len(samples.samples)) as show:
                 failed += predict_file(loaded_model[1], samples, path, config, show)
             files.append(replace(load(path), title=name))
-        if floor_train is not None:
-            files.append(_floor_row(floor_train, _samples(data, split, limit), out / "floor.jsonl"))
+        files += _floor_row(floor_train, _samples(data, split, limit), out / "floor.jsonl")
         text = write_report(files, [row(one.name, one.outcomes) for one in files], out)
     typer.echo(text)
     for failure in failed[:5]:
@@ -106,15 +105,22 @@ def ablate(
     raise typer.Exit(SOME_FAILED if failed else 0)
 
 
-def _floor_row(train: Path, samples: Samples, path: Path) -> Loaded:
-    from lte_core.evaluation.baselines import floor as fit_floor
-    from lte_core.evaluation.baselines import write
-    from lte_core.evaluation.tables import load
+def _floor_row(train: Path | None, samples: Samples, path: Path) -> list[Loaded]:
+    """The shortcut floor's row; none, and a word about it, where the data are of one class."""
+    from lte_core.evaluation.baselines import BaselineError, write
+    from lte_core.evaluation.floor import floor as fit_floor
+    from lte_core.evaluation.tables import FLOOR, load
 
     if not path.exists():
-        scores = fit_floor(_samples(train, None, None), samples, "both")
-        write(path, "shortcut floor", samples, scores, {"train": str(train), "features": "both"})
-    return replace(load(path), title="shortcut floor")
+        try:
+            scores = fit_floor(samples, "both", None if train is None else _samples(train, None, None))
+        except BaselineError as problem:
+            if train is not None:
+                raise
+            typer.echo(f"  no shortcut floor: {problem}", err=True)
+            return []
+        write(path, FLOOR, samples, scores, {"train": str(train) if train else None, "features": "both"})
+    return [replace(load(path), title=FLOOR)]
 
 
 def robustness(
@@ -177,23 +183,26 @@ def baseline(
 def floor(
     data: Data,
     out: Predictions,
-    train: Annotated[Path, typer.Option(help="A manifest of other images of the same sources, to learn from.")],
     features: Annotated[
         Literal["size", "spectrum", "both"], typer.Option(help="Sides, bytes and format; the power spectrum; both.")
     ] = "both",
+    train: Annotated[
+        Path | None,
+        typer.Option(help="Other images of the same sources, to learn from; without, the other parts of --data."),
+    ] = None,
     split: Part = None,
     limit: Limit = None,
 ) -> None:
     """What can be had without looking at the content: a classifier on size, format and spectrum."""
-    from lte_core.evaluation.baselines import floor as fit_floor
     from lte_core.evaluation.baselines import write
+    from lte_core.evaluation.floor import floor as fit_floor
+    from lte_core.evaluation.tables import FLOOR
 
     with told():
         samples = _samples(data, split, limit)
-        scores = fit_floor(_samples(train, None, None), samples, features)
-        failed = write(
-            out, f"shortcut floor ({features})", samples, scores, {"train": str(train), "features": features}
-        )
+        scores = fit_floor(samples, features, None if train is None else _samples(train, None, None))
+        about = {"train": str(train) if train else None, "features": features}
+        failed = write(out, f"{FLOOR} ({features})", samples, scores, about)
     _leave(out, failed, [why for why in scores.values() if isinstance(why, str)])
 
 

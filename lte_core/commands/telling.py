@@ -32,5 +32,14 @@ def told() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("Stopped. Predictions that were written are kept; the same command goes on from them.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except (BaselineError, VLMError, ValueError, OSError) as problem:
+    except OSError as problem:
+        raise typer.BadParameter(in_words(problem)) from problem
+    except (BaselineError, VLMError, ValueError) as problem:
         raise typer.BadParameter(str(problem)) from problem
+
+
+def in_words(problem: OSError) -> str:
+    """Which file, and what is wrong with it, without numbers that only programmers read."""
+    if problem.filename is None or problem.strerror is None:
+        return str(problem)
+    return f"{problem.filename} cannot be used: {problem.strerror.lower()}."

@@ -1,34 +1,28 @@
-"""Other detectors in the same tables: any program that reads paths and prints `path,score`, and the shortcut floor.
+"""Other detectors in the same tables: any program that reads paths and prints `path,score`.
 
-The floor is a classifier that never looks at the content: image size, bytes and format, and the radial power spectrum.
-What it reaches can be had without understanding anything, and in this field that is often much: generated images come
-in other sizes, formats and qualities than photos. Every table should show it beside the models.
+The shortcut floor (`floor.py`) comes in by the same file.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
+from lte_core.evaluation.modes import BASELINE
 from lte_core.evaluation.predict import Prediction
 from lte_core.evaluation.run import Samples, run_file
 from lte_core.files import whole, write_whole
-from lte_core.images import ImageError, SourceImage, read_image
 from lte_core.inference.detector import Failure
 from lte_core.runs import commit
 from lte_core.schema import Detection, ExamineResult, ImageInfo, LocateResult, ModelInfo, TraceSample, Verdict
-
-Features = Literal["size", "spectrum", "both"]
-Array = np.ndarray[Any, Any]
-_SIDE, _RINGS = 256, 32
-_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF")
 
 
 class BaselineError(Exception):
@@ -48,27 +42,42 @@ def run_program(
         paths[str((data.root / sample.image).resolve())].append(sample.id)
     if not command:
         raise BaselineError("There is no program to run: name one by --command.")
-    why = "the program printed no line for this image"
-    try:
-        done = subprocess.run(
-            command, input="\n".join(paths) + "\n", capture_output=True, text=True, errors="replace",
-            timeout=timeout_s, check=False,
-        )  # fmt: skip
-        printed = done.stdout
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
-            why = f"the program ended with code {done.returncode} ({last})"
-    except subprocess.TimeoutExpired as late:
-        printed = late.stdout.decode("utf-8", "replace") if isinstance(late.stdout, bytes) else (late.stdout or "")
-        why = f"the program took longer than {timeout_s:g} s"
-    except OSError as problem:
-        raise BaselineError(f"{command[0]} cannot be started ({problem.strerror}).") from problem
+    printed, why = _run("\n".join(paths) + "\n", command, timeout_s)
     found: dict[str, float | str] = {sample.id: why for sample in data.samples}
     for line in printed.splitlines():
         path, comma, text = line.rpartition(",")
         if comma and path.strip() in paths:
             found |= dict.fromkeys(paths[path.strip()], _score(text, score_of_real))
     return found
+
+
+def _run(told: str, command: Sequence[str], timeout_s: float | None) -> tuple[str, str]:
+    """What the program printed, and why an image may be missing in it. It gets a process group of its own, so that
+    nothing that it started outlives it, whether it is late or we are stopped."""
+    pipe = subprocess.PIPE
+    try:
+        running = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, errors="replace", start_new_session=True
+        )
+    except OSError as problem:
+        raise BaselineError(f"{command[0]} cannot be started ({problem.strerror}).") from problem
+    try:
+        printed, complaint = running.communicate(told, timeout_s)
+    except subprocess.TimeoutExpired:
+        _end(running)
+        printed, _ = running.communicate()
+        return printed, f"the program took longer than {timeout_s:g} s"
+    finally:
+        _end(running)
+    if not running.returncode:
+        return printed, "the program printed no line for this image"
+    last = (complaint.strip().splitlines() or ["no message"])[-1][:200]
+    return printed, f"the program ended with code {running.returncode} ({last})"
+
+
+def _end(running: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL)
 
 
 def _score(text: str, score_of_real: bool) -> float | str:
@@ -81,75 +90,6 @@ def _score(text: str, score_of_real: bool) -> float | str:
     return 1 - value if score_of_real else value
 
 
-def floor(train: Samples, data: Samples, features: Features, seed: int = 0) -> dict[str, float | str]:
-    """P(generated) of each sample of `data` by a classifier that saw `train`, or why there is none.
-
-    Raises BaselineError when `train` lacks a class.
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    if len({sample.label for sample in train.samples}) < 2:
-        raise BaselineError("The floor needs real and generated images to learn from; the training data lacks one.")
-    shared = {sample.sha256 for sample in train.samples} & {sample.sha256 for sample in data.samples}
-    if shared:
-        raise BaselineError(
-            f"{len(shared):,} images are in both sets, and the floor would know them. Give other images of the same "
-            "sources."
-        )
-    seen, labels = [], []
-    for sample in train.samples:
-        described = describe(train.root, sample, features)
-        if not isinstance(described, str):
-            seen.append(described)
-            labels.append(sample.label is Verdict.GENERATED)
-    if len(set(labels)) < 2:
-        raise BaselineError("The images of one class cannot be read: the floor needs both to learn from.")
-    model = HistGradientBoostingClassifier(
-        random_state=seed, max_iter=150, min_samples_leaf=min(20, len(seen) // 4 or 1)
-    )
-    model.fit(np.stack(seen), labels)
-    found: dict[str, float | str] = {}
-    for sample in data.samples:
-        described = describe(data.root, sample, features)
-        found[sample.id] = (
-            described if isinstance(described, str) else float(model.predict_proba(described[None])[0, 1])
-        )
-    return found
-
-
-def describe(root: Path, sample: TraceSample, features: Features) -> Array | str:
-    """An image as numbers that say nothing about its content, or why it cannot be read."""
-    try:
-        source = read_image(root / sample.image)
-    except ImageError as problem:
-        return str(problem)
-    parts = [_size(source)] if features != "spectrum" else []
-    if features != "size":
-        parts.append(_spectrum(source))
-    return np.concatenate(parts)
-
-
-def _size(source: SourceImage) -> Array:
-    """Sides, aspect, bytes, bytes a pixel, format."""
-    width, height = source.pixels.size
-    count = len(source.data)
-    numbers = [width, height, width / height, math.log(count), count / (width * height)]
-    return np.array([*numbers, *(float(source.format == name) for name in _FORMATS)])
-
-
-def _spectrum(source: SourceImage) -> Array:
-    """Mean log power in 32 rings of the middle 256 x 256 pixels' spectrum; smaller images are mirrored to that size."""
-    grey = np.asarray(source.pixels.convert("L"), dtype=np.float64)
-    grow = [(0, max(0, _SIDE - side)) for side in grey.shape]
-    grey = np.pad(grey, grow, mode="symmetric") if any(after for _, after in grow) else grey
-    top, left = ((side - _SIDE) // 2 for side in grey.shape)
-    part = grey[top : top + _SIDE, left : left + _SIDE]
-    power = np.log1p(np.abs(np.fft.fftshift(np.fft.fft2(part - part.mean()))) ** 2)
-    y, x = np.indices(power.shape) - _SIDE // 2
-    ring = np.minimum(np.hypot(y, x) / (_SIDE / 2) * _RINGS, _RINGS - 1).astype(int)
-    return np.bincount(ring.ravel(), power.ravel()) / np.bincount(ring.ravel())
-
-
 def write(out: Path, name: str, data: Samples, scores: Mapping[str, float | str], about: Mapping[str, Any]) -> int:
     """The scores as a predictions file; gives how many images have none. A score of 0.5 and above is "generated"."""
     if out.exists():
@@ -160,7 +100,7 @@ def write(out: Path, name: str, data: Samples, scores: Mapping[str, float | str]
             failed += isinstance(prediction.result, Failure)
             lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
     record = {
-        "config": {"mode": "baseline", "crops": "none", **about},
+        "config": {"mode": BASELINE, "crops": "none", **about},
         "model": {"name": name, "sha256": None},
         "data_sha256": data.sha256,
         "samples": len(data.samples),

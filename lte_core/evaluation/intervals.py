@@ -55,7 +55,7 @@ _RATIOS: Mapping[str, Any] = {
     "acc_generated": lambda o: (o.label is Verdict.GENERATED and o.final == o.label, o.label is Verdict.GENERATED),
     "iou": lambda o: (o.iou or 0.0, o.iou is not None),
     "pixel_iou": lambda o: (o.pixel_iou or 0.0, o.pixel_iou is not None),
-    "boxes": lambda o: (o.boxes, 1),
+    "boxes": lambda o: (o.boxes or 0, o.boxes is not None),
     "bleu1": lambda o: (o.bleu1 or 0.0, o.bleu1 is not None),
     "bleu2": lambda o: (o.bleu2 or 0.0, o.bleu2 is not None),
     "rouge_l": lambda o: (o.rouge_l or 0.0, o.rouge_l is not None),

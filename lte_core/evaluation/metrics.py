@@ -23,8 +23,9 @@ class Outcome:
 
     `iou` is the mean over annotated boxes of the best IoU with any predicted one; `pixel_iou` that of both unions of
     boxes; both in [0, 1] and None when the sample has no annotated box, as then they take no part in a mean. `hits` of
-    the `boxes` predicted ones match one of the `annotated` one to one with IoU >= 0.5. The text scores are those of E2
-    and None without a reference. `group`: images that belong together (versions of one scene), for intervals.
+    the `boxes` predicted ones (None: nobody asked for any) match one of the `annotated` one to one with IoU >= 0.5.
+    The text scores are those of E2 and None without a reference.
+    `group`: images that belong together (versions of one scene), for intervals.
     """
 
     label: Verdict
@@ -34,7 +35,7 @@ class Outcome:
     p_generated: float | None = None
     pixel_iou: float | None = None
     hits: int = 0
-    boxes: int = 0
+    boxes: int | None = 0
     annotated: int = 0
     bleu1: float | None = None
     bleu2: float | None = None
@@ -80,7 +81,7 @@ class Scores:
     box_recall: float | None = None
     box_f1: float | None = None
     pixel_iou: float | None = None
-    boxes: float = 0.0
+    boxes: float | None = None
     bleu1: float | None = None
     bleu2: float | None = None
     rouge_l: float | None = None
@@ -125,7 +126,7 @@ def score(outcomes: Sequence[Outcome]) -> Scores:
         box_recall=recall,
         box_f1=_harmonic(precision, recall),
         pixel_iou=_mean(outcomes, lambda o: o.pixel_iou),
-        boxes=sum(o.boxes for o in outcomes) / len(outcomes),
+        boxes=_mean(outcomes, lambda o: o.boxes),
         bleu1=_mean(outcomes, lambda o: o.bleu1),
         bleu2=_mean(outcomes, lambda o: o.bleu2),
         rouge_l=_mean(outcomes, lambda o: o.rouge_l),
@@ -136,7 +137,7 @@ def score(outcomes: Sequence[Outcome]) -> Scores:
 
 def _box_counts(outcomes: Sequence[Outcome]) -> list[tuple[int, int, int]]:
     """Hits, predicted and annotated boxes of every image that has annotated ones."""
-    return [(o.hits, o.boxes, o.annotated) for o in outcomes if o.annotated] or [(0, 0, 0)]
+    return [(o.hits, o.boxes or 0, o.annotated) for o in outcomes if o.annotated] or [(0, 0, 0)]
 
 
 def _by_probability(outcomes: Sequence[Outcome]) -> dict[str, Any]:

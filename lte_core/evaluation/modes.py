@@ -23,3 +23,10 @@ class Mode(StrEnum):
     SINGLE = "single"
     EXPLAIN = "explain"
     BASE = "base"
+
+
+BASELINE = "baseline"
+"""What stands in place of a mode where another program gave the scores."""
+
+WITH_BOXES = frozenset({Mode.LTE, Mode.SINGLE})
+WITH_WORDS = frozenset({Mode.LTE, Mode.SINGLE, Mode.EXPLAIN})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,6 +92,13 @@ def outcome(truth: Truth, result: Detection | Failure) -> Outcome:
         seconds=result.timings_s.get("total"),
         **about,
     )
+
+
+def without(one: Outcome, *, boxes: bool, words: bool) -> Outcome:
+    """The outcome less what its mode never gives: no boxes are asked for is not the same as none were found."""
+    if not boxes:
+        one = replace(one, iou=None, pixel_iou=None, hits=0, boxes=None, annotated=0)
+    return one if words else replace(one, bleu1=None, bleu2=None, rouge_l=None)
 
 
 def union_iou(a: Sequence[Box], b: Sequence[Box], size: Size) -> float:

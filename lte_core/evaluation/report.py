@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from lte_core.evaluation.intervals import Compared, Interval
 from lte_core.evaluation.metrics import Scores
-from lte_core.evaluation.tables import Loaded, Row
+from lte_core.evaluation.tables import FLOOR, Loaded, Row
 from lte_core.text_metrics import TOKENISATION
 
 COLUMNS: tuple[tuple[str, str, Callable[[Scores], float | None]], ...] = (
@@ -47,11 +47,18 @@ LEGEND = (
     f"the images that has a P(generated). BLEU and ROUGE: {TOKENISATION}."
 )
 
+NO_FLOOR = (
+    "The shortcut floor is missing here: what size, format and spectrum alone give away, without a look at the "
+    "content. `eval floor --data DIR --out F.jsonl` measures it; give that file to the report, too."
+)
+
 
 def markdown(files: Sequence[Loaded], rows: Sequence[Row], compared: Sequence[tuple[str, str, Compared]],
              sources: Sequence[tuple[str, Sequence[Row]]]) -> str:  # fmt: skip
     """The whole report."""
     parts = ["# Evaluation", table(rows, COLUMNS), LEGEND, "## Detection and calibration", table(rows, DETECTION)]
+    if not any(FLOOR in row.name for row in rows):
+        parts.insert(3, NO_FLOOR)
     if compared:
         parts += ["## Is the first one better?", _comparisons(compared)]
     for name, listed in sources:

@@ -15,11 +15,15 @@ from typing import Any
 from lte_core.dataset.build import file_hash
 from lte_core.evaluation.intervals import Compared, Interval, compare, intervals
 from lte_core.evaluation.metrics import Outcome, Scores, score
-from lte_core.evaluation.outcomes import PredictionsError, Truth, outcome, read_predictions
+from lte_core.evaluation.modes import WITH_BOXES, WITH_WORDS, Mode
+from lte_core.evaluation.outcomes import PredictionsError, Truth, outcome, read_predictions, without
 from lte_core.evaluation.run import run_file
 from lte_core.inference.detector import Failure
 from lte_core.schema import Detection
 from lte_core.text_metrics import TOKENISATION
+
+FLOOR = "shortcut floor"
+"""What the row of `floor.py` is called."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,16 @@ def load(path: Path) -> Loaded:
     other, or OSError."""
     bad: list[str] = []
     found: dict[str, Outcome] = {}
+    run = _run(path)
+    mode = run["config"]["mode"] if run else Mode.LTE
     for truth, result in read_predictions(path, bad):
         if truth.id in found:
             bad.append(f"{path}: {truth.id} is predicted twice; the first line counts")
         else:
-            found[truth.id] = outcome(truth, result)
+            one = outcome(truth, result)
+            found[truth.id] = without(one, boxes=mode in WITH_BOXES, words=mode in WITH_WORDS)
     if not found:
         raise PredictionsError(bad[0] if bad else f"{path}: expected at least one prediction, found none")
-    run = _run(path)
     wanted = run.get("samples")
     if isinstance(wanted, int) and wanted > len(found):
         bad.append(f"{path}: {len(found):,} of {wanted:,} samples are predicted; eval predict goes on")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,59 @@ def test_the_floor_finds_the_shortcut(data: Path, tmp_path: Path, features: str,
     done = evaluate("floor", "--data", str(data), "--train", str(train), "--features", features, "--out", str(out))
     assert done.exit_code == 0, done.output
     assert accuracy(out)[0] >= least
+
+
+def test_without_other_images_the_floor_learns_from_these_in_turn(data: Path, tmp_path: Path) -> None:
+    plain = collection(tmp_path / "plain", 4, hint=False)
+    found = []
+    for folder in (data, plain):
+        out = tmp_path / f"{folder.name}-floor.jsonl"
+        assert evaluate("floor", "--data", str(folder), "--out", str(out)).exit_code == 0
+        found.append(accuracy(out)[0])
+    assert found[0] >= 0.95
+    assert 0.2 <= found[1] <= 0.8, "an image is never among those that its score was learnt from"
+    few = ("--data", str(data), "--limit", "2", "--out", str(tmp_path / "f.jsonl"))
+    assert evaluate("floor", *few).exit_code == 2
+
+
+def test_what_nobody_asked_for_is_a_dash_and_a_missing_floor_is_told(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.jsonl"
+    command = ("--name", "x", "--command", program(tmp_path, 'print(f"{p},0.7")'))
+    assert evaluate("baseline", "--data", str(data), "--out", str(out), *command).exit_code == 0
+    record = json.loads(evaluate("report", str(out), "--json").stdout)
+    assert [record[name] for name in ("iou", "bleu2", "rouge_l", "boxes")] == [None] * 4
+    floor = tmp_path / "floor.jsonl"
+    assert evaluate("floor", "--data", str(data), "--out", str(floor)).exit_code == 0
+    told = [("floor is missing" in evaluate("report", *map(str, files)).stdout) for files in ([out], [out, floor])]
+    assert told == [True, False]
+
+
+def test_nothing_that_a_late_program_started_outlives_it(data: Path, tmp_path: Path) -> None:
+    note = tmp_path / "child.pid"
+    body = (
+        "import subprocess, time; child = subprocess.Popen(['sleep', '60'], stdin=subprocess.DEVNULL); "
+        f"pathlib.Path({str(note)!r}).write_text(str(child.pid)); time.sleep(60)"
+    )
+    options = ("--name", "x", "--command", program(tmp_path, body), "--timeout", "2")
+    assert evaluate("baseline", "--data", str(data), "--out", str(tmp_path / "p.jsonl"), *options).exit_code == 3
+    state = Path(f"/proc/{note.read_text()}/stat")
+    for _ in range(50):
+        if not state.exists() or state.read_text().split()[2] == "Z":  # a zombie of nobody's is ended, too
+            return
+        time.sleep(0.1)
+    pytest.fail("the child runs on")
+
+
+@pytest.mark.parametrize("given", ["data", "out"])
+def test_a_folder_in_place_of_a_file_is_told_in_words(data: Path, tmp_path: Path, given: str) -> None:
+    (tmp_path / "folder.jsonl").mkdir()
+    arguments = {"data": str(data), "out": str(tmp_path / "f.jsonl"), given: str(tmp_path / "folder.jsonl")}
+    done = evaluate("floor", "--data", arguments["data"], "--out", arguments["out"])
+    assert done.exit_code == 2
+    assert "Errno" not in done.output
+    report = evaluate("report", str(tmp_path / "folder.jsonl"))
+    assert report.exit_code == 2
+    assert "Errno" not in report.output
 
 
 def test_without_a_shortcut_the_floor_guesses(tmp_path: Path) -> None:
