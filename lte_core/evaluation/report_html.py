@@ -31,6 +31,7 @@ def wrapped(title: str, text: str, more: str) -> str:
     from markdown_it import MarkdownIt
 
     tables = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    tables = re.sub(r"(<td[^>]*>[^<\[]+?) (\[[^\]<]*\])</td>", r"\1<small>\2</small></td>", tables)
     tables = tables.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
@@ -93,7 +94,7 @@ _STYLE = (
     "h3{font-size:1rem}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:.85rem;white-space:nowrap}"
     "th,td{padding:.3rem .7rem .3rem 0;text-align:right;font-variant-numeric:tabular-nums;"
     "border-bottom:1px solid color-mix(in srgb,CanvasText 15%,transparent)}"
-    "th:first-child,td:first-child{text-align:left}.plots,.cards{display:flex;"
+    "td small{display:block;opacity:.75}th:first-child,td:first-child{text-align:left}.plots,.cards{display:flex;"
     "flex-wrap:wrap;gap:1rem}.plots img{background:#fff;border-radius:6px;max-width:100%}figure{margin:0;"
     "width:20rem;max-width:100%}figure img{max-width:100%}figcaption{font-size:.85rem;overflow-wrap:anywhere}"
 )

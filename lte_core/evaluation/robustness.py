@@ -101,6 +101,8 @@ def measure(out: Path, levels: Sequence[Level] = LEVELS) -> tuple[list[Held], St
 
 
 def _outcomes(path: Path) -> list[Outcome]:
+    if not path.is_file():
+        raise ValueError(f"{path.parent} lacks {path.name}: eval robustness --out {path.parent} makes it.")
     return [outcome(truth, result) for truth, result in read_predictions(path)]
 
 
