@@ -16,7 +16,8 @@ import typer
 
 from lte_core.commands import evaluate_more as more
 from lte_core.commands.telling import counting, told
-from lte_core.evaluation.modes import CropSource, Mode
+from lte_core.evaluation.modes import Mode
+from lte_core.inference.crop_sources import CropSource
 from lte_core.terminal import printable
 
 app = typer.Typer(help="Measure a model.", no_args_is_help=True)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lte_core.commands.telling import counting, told
-from lte_core.evaluation.modes import CropSource, Mode
+from lte_core.evaluation.modes import Mode
+from lte_core.inference.crop_sources import CropSource
 from lte_core.terminal import printable
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import write_dataset
 from lte_core.evaluation.calibration import fit_temperature, uncertain_band
 from lte_core.evaluation.metrics import score
-from lte_core.evaluation.modes import CropSource
 from lte_core.evaluation.predict import predict
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.checkpoint import calibrate as calibrated
+from lte_core.inference.crop_sources import CropSource
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model
 from lte_core.schema import Detection, TraceSample, Verdict

@@ -1,18 +1,8 @@
-"""The names of what can be varied in an evaluation: how much of the method, and whose crops. Nothing else."""
+"""The names of what can be varied in an evaluation: how much of the method is used. Nothing else."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-
-class CropSource(StrEnum):
-    """Whose regions Examine is shown."""
-
-    OWN = "own"
-    ANNOTATED = "annotated"
-    RANDOM = "random"
-    LARGEST3 = "largest3"
-    NONE = "none"
 
 
 class Mode(StrEnum):

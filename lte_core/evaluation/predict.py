@@ -5,20 +5,20 @@ What Examine is shown can be swapped: the located regions, the annotated ones, r
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lte_core.evaluation.metrics import Outcome
-from lte_core.evaluation.modes import CropSource, Mode
+from lte_core.evaluation.modes import Mode
 from lte_core.evaluation.outcomes import outcome, truth_of, truth_record
 from lte_core.images import ImageError, SourceImage, read_image
-from lte_core.inference.detector import Failure, LocateThenExamine, RegionChoice
+from lte_core.inference.crop_sources import CropSource, choose
+from lte_core.inference.detector import Failure, LocateThenExamine
 from lte_core.inference.prompts import PLAIN
 from lte_core.inference.report import to_json
-from lte_core.schema import Box, Detection, LocateResult, Region, Size, TraceSample
+from lte_core.schema import Detection, TraceSample
 from lte_core.vlm.base import Query
 
 Change = Callable[[TraceSample, SourceImage], tuple[TraceSample, SourceImage]]
@@ -55,7 +55,11 @@ def predict(
     place of each, with the sample that fits it.
     """
     only = {Mode.SINGLE: Query.LOCATE, Mode.EXPLAIN: Query.EXAMINE, Mode.BASE: Query.EXAMINE}.get(mode)
-    config = replace(detector.config, examine_instead=_choice(crops, samples, seed), only=only)
+    config = replace(
+        detector.config,
+        examine_instead=choose(crops, {sample.id: sample.regions for sample in samples}, seed),
+        only=only,
+    )
     checkpoint = detector.checkpoint
     if mode is Mode.BASE:
         checkpoint = replace(checkpoint, prompts=replace(checkpoint.prompts, examine=PLAIN))
@@ -73,33 +77,3 @@ def _open(samples: Iterable[TraceSample], root: Path, change: Change, shown: dic
             yield sample.id, source
         except ImageError as problem:
             yield Failure(sample.id, str(problem))
-
-
-def _choice(crops: CropSource, samples: Sequence[TraceSample], seed: int) -> RegionChoice | None:
-    annotated: Mapping[str, tuple[Region, ...]] = {sample.id: sample.regions for sample in samples}
-    choices: dict[CropSource, RegionChoice | None] = {
-        CropSource.OWN: None,
-        CropSource.ANNOTATED: lambda path, located, size: annotated[path],
-        CropSource.RANDOM: _random_regions(seed),
-        CropSource.LARGEST3: lambda path, located, size: _largest(located.regions, 3),
-        CropSource.NONE: lambda path, located, size: (),
-    }
-    return choices[crops]
-
-
-def _largest(regions: Sequence[Region], count: int) -> list[Region]:
-    """The largest ones, in their own order."""
-    chosen = sorted(range(len(regions)), key=lambda i: -regions[i].box.area)[:count]
-    return [regions[i] for i in sorted(chosen)]
-
-
-def _random_regions(seed: int) -> Callable[[str, LocateResult, Size], Sequence[Region]]:
-    """As many boxes as were located (at least one), each of the size of a located one, anywhere in the image."""
-
-    def choose(path: str, located: LocateResult, size: Size) -> list[Region]:
-        rng = random.Random(f"{seed}/{path}")
-        sizes = [(r.box.width, r.box.height) for r in located.regions] or [(size.width / 4, size.height / 4)]
-        places = [(rng.uniform(0, size.width - w), rng.uniform(0, size.height - h), w, h) for w, h in sizes]
-        return [Region(Box(x, y, x + w, y + h), "") for x, y, w, h in places]
-
-    return choose

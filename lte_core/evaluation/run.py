@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from lte_core.dataset.manifest import BadLine, read_lines
-from lte_core.evaluation.modes import CropSource, Mode
+from lte_core.evaluation.modes import Mode
 from lte_core.evaluation.predict import Prediction, predict
 from lte_core.files import whole, write_whole
+from lte_core.inference.crop_sources import CropSource
 from lte_core.inference.detector import Failure, LocateThenExamine
 from lte_core.runs import commit
 from lte_core.schema import TraceSample

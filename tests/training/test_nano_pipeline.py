@@ -15,8 +15,8 @@ from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
 from lte_core.dataset.synth.words import NOTHING
 from lte_core.evaluation.card import calibrate, measure
 from lte_core.evaluation.metrics import score
-from lte_core.evaluation.modes import CropSource
 from lte_core.evaluation.predict import predict
+from lte_core.inference.crop_sources import CropSource
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model
 from lte_core.schema import Detection
