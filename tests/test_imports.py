@@ -31,6 +31,7 @@ TORCH_ROOMS = {
     "lte_core.training.dense",
     "lte_core.training.packing",
     "lte_core.training.pretrain",
+    "lte_core.training.trainer",
     "lte_core.vlm.processor",
 }
 GRADIO_ROOMS = ("app", "demo.tab", "review.tab", "review.editor")

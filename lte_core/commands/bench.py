@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,28 +13,6 @@ if TYPE_CHECKING:
     from lte_core.vlm.qwen import QwenVL
 
 app = typer.Typer(help="Measure speed.", no_args_is_help=True)
-
-
-class Shape(NamedTuple):
-    """Widths and depths: of the language model, then of the vision encoder."""
-
-    width: int
-    depth: int
-    mlp: int
-    heads: int
-    kv_heads: int
-    vision_width: int = 1280
-    vision_heads: int = 16
-    vision_depth: int = 32
-    vision_mlp: int = 3420
-
-
-# 3b and 7b are Qwen2.5-VL's own configurations; the small one keeps their proportions.
-SHAPES = {
-    "0.1b": Shape(768, 8, 2048, 12, 2, vision_width=384, vision_heads=6, vision_depth=8, vision_mlp=1024),
-    "3b": Shape(2048, 36, 11008, 16, 2),
-    "7b": Shape(3584, 28, 18944, 28, 4),
-}
 
 
 @app.callback()
@@ -46,7 +24,7 @@ def main() -> None:
 def detect(
     model: Annotated[str, typer.Option(help="A local model: lte-nano, a directory or a hub id.")] = "lte-nano",
     shape: Annotated[
-        str | None, typer.Option(help="A randomly initialised Qwen2.5-VL instead: 0.1b, 3b or 7b.")
+        str | None, typer.Option(help="A randomly initialised Qwen2.5-VL instead: 0.1b, 3b, 7b, 32b.")
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="How many synthetic scenes.")] = 16,
     batch: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 8,
@@ -109,34 +87,20 @@ def show(speed: Speed) -> None:
 def random_model(shape: str, tokens: int) -> QwenVL:
     """A Qwen2.5-VL of this shape with random weights and lte-nano's tokenizer: right for time, not for answers."""
     import torch
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+    from transformers import Qwen2_5_VLForConditionalGeneration
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     from lte_core.schema import ModelInfo
     from lte_core.training import nano
+    from lte_core.training.shapes import shape_config
     from lte_core.vlm.base import Query
     from lte_core.vlm.qwen import QwenConfig, QwenVL
 
-    if shape not in SHAPES:
-        raise typer.BadParameter(f"expected one of {', '.join(SHAPES)}, got {shape!r}", param_hint="--shape")
-    size = SHAPES[shape]
     tokenizer = nano.make_tokenizer(("the",), ("area",))
-    rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": _sections(size.width // size.heads)}
-    config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": 151936, "hidden_size": size.width, "num_hidden_layers": size.depth,
-            "intermediate_size": size.mlp, "num_attention_heads": size.heads, "num_key_value_heads": size.kv_heads,
-            "rope_parameters": rope, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
-            "bos_token_id": None,
-        },
-        vision_config={
-            "depth": size.vision_depth, "hidden_size": size.vision_width, "intermediate_size": size.vision_mlp,
-            "num_heads": size.vision_heads, "out_hidden_size": size.width,
-            "fullatt_block_indexes": list(range(7, size.vision_depth, 8)),
-        },
-        tie_word_embeddings=True,
-        **{f"{name}_token_id": tokenizer.convert_tokens_to_ids(token) for name, token in nano.VISION_TOKENS.items()},
-    )  # fmt: skip
+    try:
+        config = shape_config(shape, tokenizer)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem), param_hint="--shape") from problem
     cuda = torch.cuda.is_available()
     with torch.device("cuda" if cuda else "cpu"):
         torch.set_default_dtype(torch.bfloat16 if cuda else torch.float32)
@@ -145,10 +109,3 @@ def random_model(shape: str, tokens: int) -> QwenVL:
     limits = dict.fromkeys(Query, tokens)
     info = ModelInfo(f"random weights, {shape}")
     return QwenVL(model, tokenizer, Qwen2VLImageProcessorPil(), info, QwenConfig(max_new_tokens=limits))
-
-
-def _sections(head: int) -> list[int]:
-    """M-RoPE's split of half a head: a quarter for time, the rest for height and width, as Qwen2.5-VL has it."""
-    time = head // 8
-    rest = (head // 2 - time) // 2
-    return [time, rest, head // 2 - time - rest]

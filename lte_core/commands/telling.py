@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from lte_core.training.trainer import Progress as TrainProgress
+
 INTERRUPTED = 130
+FIGURES = ("loss", "eval_loss", "reward", "reward/iou", "reward/verdict", "reward/unreadable", "kl")
 
 
 @contextmanager
@@ -19,6 +24,31 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def training(stage: str) -> Iterator[Callable[[TrainProgress], None]]:
+    """How far a stage of a training is, with what is left in time and its latest figures. A line a report where
+    there is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn(stage), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[said]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(stage, total=None, said="")
+
+        def show(progress: TrainProgress) -> None:
+            said = "  ".join(f"{name} {progress.figures[name]:.3f}" for name in FIGURES if name in progress.figures)
+            bar.update(task, completed=progress.step, total=progress.of, said=said)
+            if not console.is_terminal and said:
+                left = bar.tasks[0].time_remaining
+                rest = "" if left is None else f", {left / 60:.0f} min left"
+                typer.echo(f"{stage} {progress.step}/{progress.of}{rest}  {said}", err=True)
+
+        yield show
 
 
 @contextmanager

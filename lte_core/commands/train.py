@@ -1,14 +1,21 @@
-"""Training: `python -m lte_core train base | sft | nano`. The work is in `lte_core.training`."""
+"""Training: `python -m lte_core train base | sft | grpo | lte | nano`. The work is in `lte_core.training`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
+from lte_core.commands.telling import training
+from lte_core.commands.train_lte import grpo, lte, sft
+from lte_core.commands.train_options import told
+
 app = typer.Typer(help="Train a model.", no_args_is_help=True)
+for command in (lte, sft, grpo):
+    app.command()(cast("Callable[..., None]", command))
 
 Data = Annotated[Path, typer.Option(help="A folder with manifest.jsonl and its images.")]
 Out = Annotated[Path, typer.Option(help="Folder for the result; an interrupted run in it is continued.")]
@@ -25,44 +32,21 @@ def base(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Make lte-nano's base from a folder that `trace synth` wrote."""
-    from lte_core.dataset.manifest import ManifestError
-    from lte_core.dataset.synth import VOCABULARY, Kind, SynthError
+    from lte_core.dataset.synth import VOCABULARY, Kind
     from lte_core.training import nano
+    from lte_core.training.config import TrainingError
+    from lte_core.training.nano_build import checkpoint, progress_line
     from lte_core.training.pretrain import PretrainConfig, Pretraining
-    from lte_core.training.recipe import progress_line
     from lte_core.training.scenes import examples
 
     config = PretrainConfig(see_samples=see, speak_samples=speak, seed=seed, threads=threads, device=device)
     tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind])
-    try:
-        Pretraining(examples(data), tokenizer, out, config).run(lambda p: typer.echo(progress_line(p)))
-    except (SynthError, ManifestError, ValueError, OSError) as problem:
-        raise typer.BadParameter(str(problem), param_hint="--data") from problem
-
-
-@app.command()
-def sft(
-    data: Data,
-    model: Annotated[Path, typer.Option(help="Directory of the model to start from.")],
-    out: Out,
-    learning_rate: Annotated[float, typer.Option(help="2e-5 is the paper's.")] = 2e-5,
-    epochs: Annotated[int, typer.Option(min=1)] = 1,
-    batch_size: Annotated[int, typer.Option(min=1)] = 8,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
-) -> None:
-    """Teach both queries by supervised fine-tuning (TRL)."""
-    from lte_core.dataset.manifest import ManifestError, read_manifest
-    from lte_core.inference.checkpoint import Checkpoint
-    from lte_core.training.sft import Lesson, SftConfig, TrainingError, train_sft
-
-    config = SftConfig(learning_rate=learning_rate, epochs=epochs, batch_size=batch_size, seed=seed)
-    try:
-        samples = [line.sample for line in read_manifest(data / "manifest.jsonl")]
-        lessons = [Lesson(s, data / s.image) for s in samples if s.split in (None, "train")]
-        metrics = train_sft(lessons, model, out, Checkpoint.load(model), config)
-    except (ManifestError, TrainingError, OSError) as problem:
-        raise typer.BadParameter(str(problem), param_hint="--data") from problem
-    typer.echo(f"{len(lessons)} samples, loss {metrics['train_loss']:.3f}; the model is in {out}")
+    with told():
+        scenes = examples(data)
+        if not scenes:
+            raise TrainingError(f"{data} has no scene to learn from: `trace synth` makes some.")
+        Pretraining(scenes, tokenizer, out, config).run(lambda p: typer.echo(progress_line(p)))
+        checkpoint().save(out)
 
 
 @app.command()
@@ -71,27 +55,22 @@ def nano(
     photos: Annotated[Path | None, typer.Option(help="Folder with photos for backgrounds and plain pictures.")] = None,
     test_scenes: Annotated[int, typer.Option(min=1, help="Unseen scenes to measure on.")] = 1_200,
     start: Annotated[Path | None, typer.Option(help="An earlier nano, to be trained further.")] = None,
-    single_round: Annotated[
+    only_once: Annotated[
         bool, typer.Option("--single-round", help="The control: one look at the full 448 px. Its I-Acc is what counts.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Rebuild the model that ships: scenes, base, SFT, and its numbers on unseen scenes."""
-    from lte_core.dataset.synth import SynthError
     from lte_core.evaluation.card import calibrate, measure
-    from lte_core.training.nano import VocabularyError
-    from lte_core.training.recipe import SINGLE_ROUND, Recipe, build
-    from lte_core.training.sft import TrainingError
+    from lte_core.training.nano_build import NanoRecipe, build, single_round
 
-    recipe = SINGLE_ROUND if single_round else Recipe()
-    base = replace(recipe.base, start=str(start) if start else None, threads=threads, device=device)
-    recipe = replace(recipe, base=base, sft=replace(recipe.sft, threads=threads))
-    try:
-        model = build(out, photos, recipe, typer.echo)
+    with told():
+        recipe = single_round(NanoRecipe()) if only_once else NanoRecipe()
+        base = replace(recipe.base, start=str(start) if start else None, threads=threads, device=device)
+        recipe = replace(recipe, base=base, lte=recipe.lte.on(threads, device))
+        model = build(out, photos, recipe, typer.echo, training)
         calibrate(model, out, test_scenes // 2, 9000, photos)
         numbers = measure(model, out, test_scenes, 9001, photos)
-    except (SynthError, TrainingError, VocabularyError, OSError) as problem:
-        raise typer.BadParameter(str(problem)) from problem
     own = numbers["own"]
     typer.echo(f"Acc {own['acc']:.3f}, I-Acc {own['i_acc']:.3f}, IoU {own['iou']:.3f}; the model is in {model}")

@@ -1,4 +1,4 @@
-"""A folder of TRACE-synth as what each stage of training reads: examples for the base, lessons for SFT."""
+"""A folder of TRACE-synth as what training reads beyond its manifest: everything that is in each scene."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from lte_core.dataset.synth import SceneContents, SynthError, read_objects, stat
 from lte_core.schema import Region, TraceSample
 from lte_core.training.conversations import Shown
 from lte_core.training.packing import Example
-from lte_core.training.sft import Lesson
 
 
 def scenes(folder: Path) -> Iterator[tuple[TraceSample, SceneContents]]:
@@ -29,12 +28,11 @@ def examples(folder: Path) -> list[Example]:
     return [Example(folder / s.image, contents.objects, contents.evidence) for s, contents in scenes(folder)]
 
 
-def lessons(folder: Path, seed: int) -> list[Lesson]:
-    """Every sample of the folder, for SFT, with its other objects as distractors for Examine."""
+def other_areas(folder: Path, seed: int) -> dict[str, tuple[Shown, ...]]:
+    """By a sample's id: its objects that are no evidence, each with what there is to say about it."""
     rng = np.random.default_rng(seed)
-    made = []
+    made = {}
     for sample, contents in scenes(folder):
         rest = [o for i, o in enumerate(contents.objects) if i not in contents.evidence]
-        others = tuple(Shown(Region(o.box, o.kind.value), statement(o, rng)) for o in rest)
-        made.append(Lesson(sample, folder / sample.image, others))
+        made[sample.id] = tuple(Shown(Region(o.box, o.kind.value), statement(o, rng)) for o in rest)
     return made

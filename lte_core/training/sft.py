@@ -8,52 +8,24 @@ any row can be made again and a run can be resumed. Makes conversations through 
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from lte_core.inference.checkpoint import Checkpoint
-from lte_core.schema import TraceSample
-from lte_core.training.conversations import CropShares, Shown, choose_shown, examine_turn, locate_turn
-from lte_core.vlm.frames import QWEN2_5, Convention
+from lte_core.training import record
+from lte_core.training.config import SftConfig, TrainingError
+from lte_core.training.conversations import choose_shown, examine_turn, locate_turn
+from lte_core.training.lessons import Lesson, TrainingData
+from lte_core.training.plan import check
+from lte_core.vlm.frames import QWEN2_5, Convention, convention_of
 
-
-class TrainingError(ValueError):
-    """Training cannot start; the message says what was found and what to do."""
-
-
-@dataclass(frozen=True)
-class SftConfig:
-    """`learning_rate` is the paper's; the rest is ours."""
-
-    learning_rate: float = 2e-5
-    epochs: int = 1
-    batch_size: int = 8
-    accumulate: int = 1
-    warmup_share: float = 0.03
-    weight_decay: float = 0.01
-    seed: int = 0
-    save_steps: int = 500
-    device: str | None = None
-    bf16: bool | None = None
-    workers: int = 1
-    threads: int | None = None
-    examine: bool = True  # False: Locate alone, the single round that the paper compares with
-    crops: CropShares = field(default_factory=CropShares)
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A sample, where its image is, and the other areas in it that are known not to be evidence."""
-
-    sample: TraceSample
-    image: Path
-    others: tuple[Shown, ...] = ()
+if TYPE_CHECKING:
+    from lte_core.training.trainer import Report
 
 
 class Lessons(Sequence[dict[str, Any]]):
@@ -101,72 +73,41 @@ def as_dataset(rows: Lessons, seed: int) -> Any:
 
 
 def train_sft(
-    lessons: Sequence[Lesson],
-    base: Path,
-    out: Path,
-    checkpoint: Checkpoint,
-    config: SftConfig = SftConfig(),
-    nothing: Sequence[str] = (),
-) -> dict[str, float]:
-    """Train `base` and save the result, with the processor and `lte.json`, in `out`. Gives TRL's final metrics.
+    data: TrainingData, base: Path, out: Path, checkpoint: Checkpoint, config: SftConfig,
+    report: Report | None = None,
+) -> record.Record:  # fmt: skip
+    """Train `base` and save the result, with the processor and `lte.json`, in `out`. Gives what `train.json` says.
 
-    An interrupted run in `out` is continued from its last checkpoint. Raises TrainingError when there is nothing to
-    train on.
+    An interrupted run in `out` is continued from its last checkpoint; a finished one is left as it is. Raises
+    TrainingError when there is nothing to train on, the model cannot be loaded, or `out` holds another run.
     """
-    import torch
-    from transformers import AutoModelForImageTextToText
-    from transformers.trainer_utils import get_last_checkpoint
     from trl import SFTConfig, SFTTrainer
 
-    from lte_core.vlm.processor import load_processor
+    from lte_core.training import trainer
 
-    if not lessons:
-        raise TrainingError("The data set has no sample to train on. Give a manifest with at least one.")
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    cuda = torch.cuda.is_available() and config.device != "cpu"
-    rows = Lessons(lessons, checkpoint, config, nothing)
-    saved = out / "checkpoints"
-    arguments = SFTConfig(
-        output_dir=str(saved),
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.accumulate,
-        num_train_epochs=1,  # the rows already run over all epochs
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=config.warmup_share,
-        weight_decay=config.weight_decay,
-        seed=config.seed,
-        save_steps=config.save_steps,
-        save_total_limit=2,
-        logging_steps=25,
-        report_to="none",
-        use_cpu=not cuda,
-        bf16=cuda if config.bf16 is None else config.bf16,
-        dataloader_num_workers=config.workers,
-        remove_unused_columns=False,  # TRL would drop the row numbers, of which the pictures are made
-        max_length=None,  # a cut sequence would lose image tokens
-        completion_only_loss=True,
+    lessons = data.train[: config.samples]
+    about = record.about("sft", config, base, data.sha256, len(lessons))
+    if done := record.finished(out, about):
+        return done
+    if config.patience and not data.val:
+        raise TrainingError('Early stopping needs samples whose split is "val", and the data has none.')
+    check(base, out, config)
+    model, processor = trainer.load_trainable(base, config)
+    convention = convention_of(model.config.model_type)
+    rows = Lessons(lessons, checkpoint, config, data.nothing, convention)
+    unseen = Lessons(data.val, checkpoint, replace(config, epochs=1), data.nothing, convention)
+    tuning = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            **trainer.arguments(out, config) | trainer.stopping(config.patience, config.eval_steps),
+            num_train_epochs=1,  # the rows already run over all epochs
+            max_length=None,  # a cut sequence would lose image tokens
+            completion_only_loss=True,
+        ),
+        train_dataset=as_dataset(rows, config.seed),
+        eval_dataset=as_dataset(unseen, config.seed) if config.patience else None,
+        processing_class=processor,
+        peft_config=trainer.adapter(config),
+        callbacks=trainer.callbacks(report, config.patience),
     )
-    model = AutoModelForImageTextToText.from_pretrained(base, dtype=torch.float32)
-    processor = load_processor(str(base))
-    data = as_dataset(rows, config.seed)
-    trainer = SFTTrainer(model=model, args=arguments, train_dataset=data, processing_class=processor)
-    result = trainer.train(
-        resume_from_checkpoint=get_last_checkpoint(str(out / "checkpoints")) if out.exists() else None
-    )
-    save_trained(model, processor, checkpoint, out)
-    (out / "sft.json").write_text(json.dumps({"config": asdict(config), "metrics": result.metrics}, indent=2) + "\n")
-    metrics: dict[str, float] = result.metrics
-    return metrics
-
-
-def save_trained(model: Any, processor: Any, checkpoint: Checkpoint, out: Path) -> None:
-    """Weights in bf16, processor and settings: a directory that `load_model` takes."""
-    import copy
-
-    import torch
-
-    copy.deepcopy(model).to(torch.bfloat16).save_pretrained(out)
-    processor.save_pretrained(out)
-    checkpoint.save(out)
+    return trainer.run(tuning, processor, checkpoint, out, config, about)

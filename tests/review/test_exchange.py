@@ -305,7 +305,9 @@ def test_an_export_is_read_by_training_as_it_is(place: Place) -> None:
 
     from lte_core.inference.checkpoint import Checkpoint
     from lte_core.inference.load import find
-    from lte_core.training.sft import Lesson, Lessons, SftConfig
+    from lte_core.training.config import SftConfig
+    from lte_core.training.lessons import read_data
+    from lte_core.training.sft import Lessons
     from lte_core.vlm.processor import load_processor
 
     place.write(2)
@@ -314,8 +316,7 @@ def test_an_export_is_read_by_training_as_it_is(place: Place) -> None:
     out = exported(place)
     nano = find("lte-nano")
     checkpoint, processor = Checkpoint.load(nano), load_processor(str(nano))
-    lessons = [Lesson(line.sample, out / line.sample.image) for line in read_manifest(out / "manifest.jsonl")]
-    rows = Lessons(lessons, checkpoint, SftConfig())
+    rows = Lessons(read_data(out).train, checkpoint, SftConfig())
     stored = Dataset.from_list(read_lines(out / "sft" / "trl.jsonl"))
     assert (len(rows), len(stored)) == (4, 4)
     for row in [rows[i] for i in range(4)]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,6 @@ import torch
 
 from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
-from lte_core.dataset.synth.words import NOTHING
 from lte_core.evaluation.card import calibrate, measure
 from lte_core.evaluation.metrics import score
 from lte_core.evaluation.predict import predict
@@ -21,13 +22,22 @@ from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model
 from lte_core.schema import Detection
 from lte_core.training import nano
+from lte_core.training.chain import LteConfig
+from lte_core.training.config import SftConfig
+from lte_core.training.lessons import read_data
+from lte_core.training.nano_build import NanoRecipe, build, checkpoint
 from lte_core.training.packing import CLASSES, Packer, SceneData
 from lte_core.training.pretrain import PretrainConfig, Pretraining, Progress
-from lte_core.training.recipe import Recipe, build, checkpoint
-from lte_core.training.scenes import examples, lessons
-from lte_core.training.sft import Lessons, SftConfig, TrainingError, train_sft
+from lte_core.training.scenes import examples
+from lte_core.training.sft import Lessons, train_sft
+from lte_core.training.trainer import Report
 
 SMALL = PretrainConfig(see_samples=8, speak_samples=8, see_batch=4, speak_batch=4, threads=1, workers=0, save_every=1)
+
+
+@contextmanager
+def quiet(stage: str) -> Iterator[Report]:
+    yield lambda progress: None
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +112,10 @@ def test_no_scenes_is_an_error(tokenizer: Any, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_sft_teaches_the_form_and_the_result_judges(data: Path, base: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    config = SftConfig(learning_rate=2e-3, epochs=2, batch_size=4, workers=0, threads=1)
-    metrics = train_sft(lessons(data, 0)[:6], base, tmp_path, checkpoint(), config, NOTHING)
-    logged = json.loads((tmp_path / "sft.json").read_text())
-    assert logged["metrics"]["train_loss"] == metrics["train_loss"] < 6
+    config = SftConfig(learning_rate=2e-3, epochs=2, batch_size=4, workers=0, threads=1, samples=6)
+    trained = train_sft(read_data(data), base, tmp_path, checkpoint(), config)
+    logged = json.loads((tmp_path / "train.json").read_text())
+    assert logged["metrics"]["train_loss"] == trained["metrics"]["train_loss"] < 6
     vlm, settings = load_model(str(tmp_path))
     assert settings == checkpoint()
     detector = LocateThenExamine(vlm, replace(settings, max_new_tokens_locate=256))
@@ -115,11 +125,6 @@ def test_sft_teaches_the_form_and_the_result_judges(data: Path, base: Path, tmp_
     assert all(isinstance(p.result, Detection) for p in made)
     assert score([p.outcome() for p in made]).n == 3
     assert json.loads(json.dumps(made[0].record()))["sample"]["id"] == samples[0].id
-
-
-def test_sft_without_samples_says_so(base: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no sample"):
-        train_sft([], base, tmp_path, checkpoint())
 
 
 def test_training_goes_on_from_an_earlier_nano(data: Path, base: Path, tokenizer: Any, tmp_path: Path) -> None:
@@ -138,8 +143,8 @@ def test_an_earlier_nano_with_other_words_is_refused(data: Path, base: Path, tmp
 def test_the_control_looks_once_at_every_pixel(data: Path, base: Path, tmp_path: Path) -> None:
     """It may start from weights that learned at the smaller size: coordinates keep their places in the vocabulary."""
     full = replace(SMALL, image_wh=nano.FULL_WH, start=str(base), see_samples=4, speak_samples=4)
-    sft = SftConfig(learning_rate=1e-3, batch_size=2, workers=0, threads=1, examine=False)
-    model = build(tmp_path, None, Recipe(train_scenes=4, sft_scenes=2, base=full, sft=sft), lambda line: None)
+    sft = SftConfig(learning_rate=1e-3, batch_size=2, workers=0, threads=1, examine=False, samples=2)
+    model = build(tmp_path, None, NanoRecipe(train_scenes=4, base=full, lte=LteConfig(sft)), print, quiet)
     settings = load_model(str(model)).checkpoint
     assert settings.image_wh == (448, 448)
     assert settings.coordinate_step == 16
@@ -147,20 +152,21 @@ def test_the_control_looks_once_at_every_pixel(data: Path, base: Path, tmp_path:
     item = SceneData(examples(data), batch, seed=0)[0]
     assert item.image.shape == (448, 448, 3)
     assert item.cell_box.shape == (256, 4)
-    rows = Lessons(lessons(data, 0)[:3], settings, sft)
+    rows = Lessons(read_data(data).train[:3], settings, sft)
     assert len(rows) == 3
     assert all("<boxes>" in rows[i]["completion"][0]["content"][0]["text"] for i in range(3))
 
 
 @pytest.mark.slow
 def test_one_recipe_builds_calibrates_and_measures_and_a_second_run_repeats_nothing(tmp_path: Path) -> None:
-    sft = SftConfig(learning_rate=1e-3, batch_size=2, workers=0, threads=1)
-    recipe = Recipe(train_scenes=6, sft_scenes=2, base=SMALL, sft=sft)
-    said: list[str] = []
-    model = build(tmp_path, None, recipe, said.append)
-    weights = (model / "model.safetensors").stat()
-    assert build(tmp_path, None, recipe, said.append) == model
-    assert (model / "model.safetensors").stat().st_mtime_ns == weights.st_mtime_ns
+    sft = SftConfig(learning_rate=1e-3, batch_size=2, workers=0, threads=1, samples=2)
+    recipe = NanoRecipe(train_scenes=6, base=SMALL, lte=LteConfig(sft))
+    model = build(tmp_path, None, recipe, print, quiet)
+    stage = model / "stages" / "1-sft" / "model.safetensors"
+    weights = stage.stat()
+    assert build(tmp_path, None, recipe, print, quiet) == model
+    assert stage.stat().st_mtime_ns == weights.st_mtime_ns
+    assert stage.read_bytes() == (model / "model.safetensors").read_bytes()
     assert json.loads((model / "recipe.json").read_text())["recipe"]["train_scenes"] == 6
     fitted = calibrate(model, tmp_path, 2, 9000, None)
     assert load_model(str(model)).checkpoint.temperature_examine == fitted.temperature_examine

@@ -1,4 +1,4 @@
-"""lte-nano from nothing: scenes, base, SFT.
+"""lte-nano from nothing: scenes, base, then the chain that trains any model (`chain.py`).
 
 Each step is skipped when its result is there, so an interrupted run goes on. Measures nothing (`evaluation/card.py`).
 
@@ -8,23 +8,21 @@ Each step is skipped when its result is there, so an interrupted run goes on. Me
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
-from lte_core.dataset.synth.words import NOTHING
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.prompts import Prompts
 from lte_core.runs import commit
 from lte_core.schema import Size
 from lte_core.training import nano
-from lte_core.training.conversations import CropShares
+from lte_core.training.chain import LteConfig, Tell, read_recipe, train_lte
+from lte_core.training.lessons import read_data
 from lte_core.training.pretrain import PretrainConfig, Pretraining
 from lte_core.training.pretrain import Progress as PretrainProgress
-from lte_core.training.scenes import examples, lessons
-from lte_core.training.sft import SftConfig, train_sft
+from lte_core.training.scenes import examples
 
 NOTE = (
     "A small demonstration model trained on synthetic scenes. It knows six kinds of drawn defects and very little "
@@ -33,22 +31,20 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How much of everything. The training scenes have seed `train_seed`, the test scenes `test_seed`."""
+class NanoRecipe:
+    """How much of everything. The training scenes have seed `train_seed`; the recipe `nano` says how LTE is taught."""
 
     train_scenes: int = 30_000
     train_seed: int = 1
-    sft_scenes: int = 8_000
     base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=12_000, speak_samples=60_000))
-    sft: SftConfig = field(
-        default_factory=lambda: SftConfig(
-            learning_rate=4e-4, batch_size=8, crops=CropShares(missing=0.05, unrelated=0.05)
-        )
-    )
+    lte: LteConfig = field(default_factory=lambda: read_recipe("nano"))
 
 
-SINGLE_ROUND = Recipe(base=replace(Recipe().base, image_wh=nano.FULL_WH), sft=replace(Recipe().sft, examine=False))
-"""The control: a model of the same size that looks once, at every pixel of the scene."""
+def single_round(recipe: NanoRecipe) -> NanoRecipe:
+    """The control: a model of the same size that looks once, at every pixel of the scene."""
+    assert recipe.lte.sft is not None
+    sft = replace(recipe.lte.sft, examine=False)
+    return replace(recipe, base=replace(recipe.base, image_wh=nano.FULL_WH), lte=LteConfig(sft=sft))
 
 
 def checkpoint(image_wh: Size = nano.IMAGE_WH) -> Checkpoint:
@@ -66,20 +62,18 @@ def checkpoint(image_wh: Size = nano.IMAGE_WH) -> Checkpoint:
     )
 
 
-def build(out: Path, photos: Path | None, recipe: Recipe, report: Callable[[str], None]) -> Path:
+def build(out: Path, photos: Path | None, recipe: NanoRecipe, say: Callable[[str], None], tell: Tell) -> Path:
     """All steps up to the trained model; gives its directory. Raises SynthError or TrainingError."""
-    started = time.perf_counter()
     data, base, model = out / "train", out / "base", out / "lte-nano"
     write_dataset(data, recipe.train_scenes, recipe.train_seed, photos, workers=recipe.base.threads)
-    report(f"{recipe.train_scenes} scenes are in {data}")
-    if not (base / "model.safetensors").exists():
+    say(f"{recipe.train_scenes} scenes are in {data}")
+    if not (base / "pretrain.json").exists():
         tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind], recipe.base.image_wh)
-        Pretraining(examples(data), tokenizer, base, recipe.base).run(lambda p: report(progress_line(p)))
-    report(f"the base is in {base}")
-    if not (model / "model.safetensors").exists():
-        taught = lessons(data, recipe.sft.seed)[: recipe.sft_scenes]
-        train_sft(taught, base, model, checkpoint(recipe.base.image_wh), recipe.sft, NOTHING)
-    record = {"recipe": asdict(recipe), "commit": commit(), "seconds": time.perf_counter() - started}
+        Pretraining(examples(data), tokenizer, base, recipe.base).run(lambda p: say(progress_line(p)))
+    checkpoint(recipe.base.image_wh).save(base)
+    say(f"the base is in {base}")
+    train_lte(read_data(data), base, model, recipe.lte, tell)
+    record = {"recipe": asdict(recipe), "commit": commit()}
     (model / "recipe.json").write_text(json.dumps(record, indent=2) + "\n")
     return model
 

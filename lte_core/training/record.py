@@ -1,0 +1,99 @@
+"""What a training run leaves beside its model: `train.json` and its curves as `curves.png`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lte_core.files import write_whole
+from lte_core.inference.load import weights_hash
+from lte_core.runs import commit
+from lte_core.training.config import TrainConfig, TrainingError
+
+FILE_NAME = "train.json"
+_LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets")
+_AXES = {"loss": "loss", "eval_loss": "loss, validation", "reward": "reward", "kl": "KL", "learning_rate": "rate"}
+
+
+Record = dict[str, Any]
+
+
+def about(stage: str, config: TrainConfig, base: Path, data_sha256: str, samples: int) -> Record:
+    """What decides the outcome of a run: another run with the same comes to the same."""
+    return {
+        "stage": stage,
+        "config": json.loads(json.dumps(asdict(config))),
+        "base_sha256": weights_hash(base),
+        "data_sha256": data_sha256,
+        "samples": samples,
+        "commit": commit(),
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "device": _device(config),
+    }
+
+
+_DECIDES = ("stage", "config", "base_sha256", "data_sha256")
+
+
+def finished(out: Path, wanted: Mapping[str, Any]) -> Record | None:
+    """What `out` says of this very run, if it is done. Raises TrainingError when `out` holds another one."""
+    path = out / FILE_NAME
+    if not path.is_file():
+        return None
+    try:
+        earlier: Record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        earlier = {}
+    differing = [name for name in _DECIDES if earlier.get(name) != wanted[name]]
+    if differing:
+        raise TrainingError(f"{out} holds another run: its {' and '.join(differing)} differ. Name a new folder.")
+    return earlier
+
+
+def write_record(out: Path, made: Record) -> None:
+    """The last thing that a run writes: its file says that all else is there."""
+    write_whole(out / FILE_NAME, json.dumps(made, indent=2) + "\n")
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes, of those that a launcher started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def wait() -> None:
+    """Until all processes have come here."""
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+
+
+def _device(config: TrainConfig) -> str:
+    import torch
+
+    if torch.cuda.is_available() and config.device != "cpu":
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return f"CPU, {config.threads or torch.get_num_threads()} threads"
+
+
+def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Loss, reward and its parts over the steps, as far as they were logged."""
+    from matplotlib.figure import Figure
+
+    series: dict[str, list[tuple[int, float]]] = {}
+    for line in history:
+        for name, value in line.items():
+            if isinstance(value, int | float) and (name in _AXES or name.startswith("reward/")):
+                series.setdefault(name, []).append((line["step"], value))
+    if not series:
+        return
+    figure = Figure(figsize=(4.2 * len(series), 3.2), layout="constrained")
+    for axis, (name, points) in zip(figure.subplots(1, len(series), squeeze=False)[0], series.items(), strict=True):
+        axis.plot(*zip(*points, strict=True), color="#1f5f8b", linewidth=1.2)
+        axis.set_title(_AXES.get(name, name.removeprefix("reward/")), fontsize=10)
+        axis.set_xlabel("step", fontsize=9)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,187 @@
+"""What SFT and GRPO share around TRL's trainers: the model as it is trained, settings, resumption, what is kept.
+
+A run in `out` keeps its state in `out/checkpoints` until it is done. Done means that `out/train.json` is there, which
+is written last; the checkpoints are then removed. Knows nothing of conversations or rewards.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, EarlyStoppingCallback, PrinterCallback, TrainerCallback
+
+from lte_core.inference.checkpoint import Checkpoint
+from lte_core.training.config import Part, TrainConfig, TrainingError
+from lte_core.training.record import Record, draw_curves, write_record
+from lte_core.vlm.processor import ImageOnlyProcessor, load_processor
+
+CHECKPOINTS = "checkpoints"
+_STATE = "trainer_state.json"
+_PREFIXES = {
+    Part.PROJECTOR: ("model.visual.merger.", "model.visual.deepstack_merger_list."),
+    Part.VISION: ("model.visual.",),
+    Part.LANGUAGE: ("model.language_model.", "lm_head."),
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A line of the log: the step of how many, and TRL's figures."""
+
+    step: int
+    of: int
+    figures: dict[str, float]
+
+
+Report = Callable[[Progress], None]
+
+
+def part_of(name: str) -> Part:
+    """Which part of the model a parameter belongs to, by its name."""
+    return next(part for part, prefixes in _PREFIXES.items() if name.startswith(prefixes))
+
+
+def load_trainable(base: Path, config: TrainConfig) -> tuple[Any, ImageOnlyProcessor]:
+    """The model with its frozen parts, and its processor. Raises TrainingError when there is none in `base`."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(base, dtype=getattr(torch, config.weights))
+        processor = load_processor(str(base))
+    except (OSError, ValueError) as problem:
+        told = (str(problem).splitlines() or ["no reason given"])[0]
+        raise TrainingError(f"There is no model to train in {base}: {told}") from problem
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = part_of(name) not in config.freeze
+    return model, processor
+
+
+def arguments(out: Path, config: TrainConfig) -> dict[str, Any]:
+    """What TRL's SFTConfig and GRPOConfig have in common."""
+    cuda = torch.cuda.is_available() and config.device != "cpu"
+    return {
+        "output_dir": str(out / CHECKPOINTS),
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.accumulate,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": config.warmup_share,
+        "weight_decay": config.weight_decay,
+        "seed": config.seed,
+        "save_steps": config.save_steps,
+        "save_total_limit": 2,
+        "logging_steps": config.log_steps,
+        "logging_nan_inf_filter": False,  # a loss that is none must be seen
+        "report_to": config.report_to,
+        "use_cpu": not cuda,
+        "bf16": cuda if config.bf16 is None else config.bf16,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "dataloader_num_workers": config.workers,
+        "remove_unused_columns": False,  # TRL would drop the row numbers, of which the pictures are made
+        "disable_tqdm": True,  # progress goes to `report`
+    }
+
+
+def adapter(config: TrainConfig) -> Any:
+    """LoRA on every linear layer, or None. Raises TrainingError where peft is missing."""
+    if not config.lora_rank:
+        return None
+    try:
+        from peft import LoraConfig
+    except ImportError as problem:
+        raise TrainingError("LoRA needs the package peft: pip install -e '.[train]'") from problem
+    rank = config.lora_rank
+    frozen = "|".join(re.escape(prefix) for part in config.freeze for prefix in _PREFIXES[part])
+    return LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM",
+        exclude_modules=f"({frozen}).*" if frozen else None,
+    )  # fmt: skip
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Tells progress, and ends a run whose figures are none any more."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        figures = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
+        for name in ("loss", "grad_norm", "eval_loss"):
+            if not math.isfinite(figures.get(name, 0.0)):
+                raise TrainingError(
+                    f"{name} became {figures[name]} at step {state.global_step}. The last saved step is in "
+                    f"{args.output_dir}. Lower --learning-rate, or look for a broken sample, and start again."
+                )
+        if state.is_world_process_zero:
+            self._report(Progress(state.global_step, state.max_steps, figures))
+
+
+def stopping(patience: int | None, eval_steps: int) -> dict[str, Any]:
+    """Arguments for early stopping on the validation split, or none."""
+    if patience is None:
+        return {}
+    return {
+        "eval_strategy": "steps",
+        "eval_steps": eval_steps,
+        "save_steps": eval_steps,  # the best step must be one that was saved
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_loss",
+    }
+
+
+def callbacks(report: Report | None, patience: int | None = None) -> list[Any]:
+    ends = [] if patience is None else [EarlyStoppingCallback(patience)]
+    return [Watch(report or (lambda progress: None)), *ends]
+
+
+def run(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, config: TrainConfig, about: Record) -> Record:
+    """Train, from the last complete checkpoint in `out` if there is one; then save what came of it."""
+    trainer.remove_callback(PrinterCallback)
+    started = time.perf_counter()
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
+    history = [*trainer.state.log_history]
+    _save(trainer, processor, checkpoint, out, config)
+    made = about | {"metrics": result.metrics, "seconds": time.perf_counter() - started, "history": history}
+    if trainer.is_world_process_zero():
+        draw_curves(history, out / "curves.png")
+        write_record(out, made)
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    return made
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest complete checkpoint; one in whose middle a run was killed lacks its state, and is passed over."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
+    return next((str(path) for path in found if _complete(path)), None)
+
+
+def _complete(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _save(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, config: TrainConfig) -> None:
+    """Weights, processor and settings in `out`: a directory that `load_model` takes. The trainer is of no use after."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if config.lora_rank:
+        model = model.merge_and_unload()
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        trainer.save_model(str(out))  # gathers what is spread over the devices
+    elif trainer.is_world_process_zero():
+        model.to(getattr(torch, config.save_as)).save_pretrained(out)
+    if trainer.is_world_process_zero():
+        processor.save_pretrained(out)
+        checkpoint.save(out)
