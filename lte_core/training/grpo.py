@@ -146,7 +146,7 @@ def train_grpo(
     # The reference model of the KL term is read from the same directory: `base` must hold what this starts from.
     model, processor = trainer.load_trainable(base, config)
     convention = convention_of(model.config.model_type)
-    tuning = GRPOTrainer(
+    tuning = trainer.resumable(GRPOTrainer)(
         model=model,
         reward_funcs=reward_function(judge(lessons, checkpoint, convention, config)),
         args=GRPOConfig(**arguments(out, checkpoint, config)),

@@ -96,7 +96,7 @@ def train_sft(
     convention = convention_of(model.config.model_type)
     rows = Lessons(lessons, checkpoint, config, data.nothing, convention)
     unseen = Lessons(data.val, checkpoint, replace(config, epochs=1), data.nothing, convention)
-    tuning = SFTTrainer(
+    tuning = trainer.resumable(SFTTrainer)(
         model=model,
         args=SFTConfig(
             **trainer.arguments(out, config) | trainer.stopping(config.patience, config.eval_steps),

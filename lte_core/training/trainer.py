@@ -84,7 +84,7 @@ def arguments(out: Path, config: TrainConfig) -> dict[str, Any]:
         "report_to": config.report_to,
         "use_cpu": not cuda,
         "bf16": cuda if config.bf16 is None else config.bf16,
-        "gradient_checkpointing": config.gradient_checkpointing,
+        "activation_checkpointing": config.gradient_checkpointing,  # under its old name TRL would switch it on
         "dataloader_num_workers": config.workers,
         "remove_unused_columns": False,  # TRL would drop the row numbers, of which the pictures are made
         "disable_tqdm": True,  # progress goes to `report`
@@ -157,6 +157,33 @@ def run(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, config:
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return made
+
+
+def resumable(kind: type) -> Any:
+    """This kind of trainer, going on from its checkpoints with the weights that are in them.
+
+    transformers writes Qwen2.5-VL's weights under their old names and reads them back, in training, under the new
+    ones: nothing fits, it warns, and goes on with the weights of the start (huggingface/transformers#43701).
+    `from_pretrained` knows both. Adapters, ZeRO-3 and FSDP have their own ways, which do not rename.
+    """
+
+    class Resumable(kind):  # type: ignore[misc]
+        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+            if not self._reload(resume_from_checkpoint):
+                super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+        def _load_best_model(self) -> None:
+            if not self._reload(self.state.best_model_checkpoint):
+                super()._load_best_model()
+
+        def _reload(self, folder: str) -> bool:
+            model = self.accelerator.unwrap_model(self.model)
+            if self.is_deepspeed_enabled or self.is_fsdp_enabled or not (Path(folder) / "config.json").is_file():
+                return False
+            model.load_state_dict(type(model).from_pretrained(folder, dtype=model.dtype).state_dict())
+            return True
+
+    return Resumable
 
 
 def last_checkpoint(folder: Path) -> str | None:
