@@ -75,9 +75,10 @@ def wait() -> None:
 def _device(config: TrainConfig) -> str:
     import torch
 
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
     if torch.cuda.is_available() and config.device != "cpu":
-        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    return f"CPU, {config.threads or torch.get_num_threads()} threads"
+        return f"{processes} processes, each {torch.cuda.get_device_name()}"
+    return f"CPU, {processes} processes of {config.threads or torch.get_num_threads()} threads"
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:

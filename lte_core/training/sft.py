@@ -110,4 +110,6 @@ def train_sft(
         peft_config=trainer.adapter(config),
         callbacks=trainer.callbacks(report, config.patience),
     )
+    # transformers lets Qwen2.5-VL's loss be a mean of means over devices and passes; TRL's own counts all tokens alike.
+    tuning.model_accepts_loss_kwargs = True
     return trainer.run(tuning, processor, checkpoint, out, config, about)
