@@ -34,7 +34,8 @@ save_as = "float32"
 [locate]
 learning_rate = 2e-4
 batch_size = 16
-steps = 16
+steps = 14
+samples = 4
 beta = 0.01
 workers = 0
 log_steps = 1
@@ -108,7 +109,7 @@ def test_from_scenes_to_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     losses = [line["loss"] for line in logs["sft"] if "loss" in line]
     assert fmean(losses[-3:]) < 0.8 * fmean(losses[:3])
     ious = [line["reward/iou"] for line in logs["locate"] if "reward/iou" in line]
-    assert fmean(ious[-5:]) > fmean(ious[:5]) + 0.02
+    assert fmean(ious[-4:]) > fmean(ious[:4]) + 0.04, "the same four questions each step"
     assert all(0 <= line["reward/verdict"] <= 1 for line in logs["examine"] if "reward/verdict" in line)
 
     predictions = tmp_path / "predictions.jsonl"

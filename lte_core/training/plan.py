@@ -1,4 +1,4 @@
-"""How much memory a training takes, before it begins. Estimates; `tests/training/test_plan.py` holds them to reality.
+"""How much memory a training takes, before it begins. An estimate: `tests/training/test_plan.py` measures.
 
 Weights, gradients and AdamW's two moments follow from the number of parameters. What is kept for the backward pass is
 counted per token and layer: with gradient checkpointing its input, without it what the layer's parts save (queries,
@@ -18,7 +18,7 @@ from lte_core.training.config import GrpoConfig, Part, Segment, SftConfig, Train
 
 CROPS = 4  # that an Examine question shows; the paper has 3.58 boxes an image
 PATCHES = 4  # of the vision encoder, a token of the language model
-OWN = 0.35e9  # bytes that PyTorch and its libraries take by themselves
+OWN = 0.6e9  # bytes that PyTorch and its libraries take by themselves, on a CPU or a GPU
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Memory:
     activations: float
     logits: float
     rollouts: float
+    written: float
     own: float
 
     def parts(self) -> dict[str, float]:
@@ -143,6 +144,8 @@ def plan(shape: ModelShape, config: SftConfig | GrpoConfig, devices: int = 1, *,
         activations=rows * (text + vision * PATCHES * seen),
         logits=rows * written * shape.vocabulary * 4 * 2,
         rollouts=rollouts,
+        # On a CPU what is being written to disk lies in the same memory.
+        written=0.0 if config.bf16 or _on_gpu(config) else wide * shape.parameters,
         own=OWN,
     )
 
@@ -198,10 +201,16 @@ def _kept(width: int, kv_width: int, mlp: int, depth: int, config: TrainConfig, 
     return depth * calculated * width + layer if config.gradient_checkpointing else depth * layer
 
 
+def _on_gpu(config: TrainConfig) -> bool:
+    import torch
+
+    return torch.cuda.is_available() and config.device != "cpu"
+
+
 def _free_memory(config: TrainConfig) -> float:
     import torch
 
-    if torch.cuda.is_available() and config.device != "cpu":
+    if _on_gpu(config):
         return float(torch.cuda.mem_get_info()[0])
     lines = Path("/proc/meminfo")
     if not lines.is_file():
