@@ -8,6 +8,8 @@ The rewards are `rewards.py`'s; what Examine is shown in training is located bef
 
 from __future__ import annotations
 
+import os
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -56,8 +58,8 @@ class Questions(Sequence[dict[str, Any]]):
         else:
             turn = examine_turn(lesson.sample, image, self._shown[row], self._checkpoint, self._convention)
             reference = parse_examine(turn.completion).explanation  # speaks of the crops that are shown, in their order
-        asked = turn.trl()
-        return {"images": asked["images"], "prompt": asked["prompt"], "row": row, "reference": reference}
+        question = turn.trl()
+        return {"images": question["images"], "prompt": question["prompt"], "row": row, "reference": reference}
 
 
 def judge(lessons: Sequence[Lesson], checkpoint: Checkpoint, convention: Convention, config: GrpoConfig) -> Judge:
@@ -84,7 +86,7 @@ def reward_function(judged: Judge) -> Callable[..., list[float]]:
     ) -> list[float]:  # fmt: skip
         progress = trainer_state.global_step / max(1, trainer_state.max_steps)
         texts = (reply[0]["content"] for reply in completions)
-        given = [judged(*asked, progress) for asked in zip(texts, row, reference, strict=True)]
+        given = [judged(*reply, progress) for reply in zip(texts, row, reference, strict=True)]
         for part in sorted({name for one in given for name in one.parts}):
             log_metric(f"reward/{part}", sum(one.parts.get(part, 0.0) for one in given) / len(given))
         kinds = Counter(one.unreadable for one in given if one.unreadable)
@@ -125,6 +127,15 @@ def arguments(out: Path, checkpoint: Checkpoint, config: GrpoConfig) -> dict[str
     }
 
 
+def asked(lessons: Sequence[Lesson], config: GrpoConfig) -> Sequence[Lesson]:
+    """Those that so many steps have room for, drawn by the seed: what is never asked need not be located."""
+    if config.steps is None:
+        return lessons
+    replies = config.steps * config.batch_size * config.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
+    room = max(1, replies // config.generations)
+    return lessons if room >= len(lessons) else random.Random(config.seed).sample(list(lessons), room)
+
+
 def train_grpo(
     data: TrainingData, base: Path, out: Path, checkpoint: Checkpoint, config: GrpoConfig, report: Report | None = None
 ) -> record.Record:
@@ -137,7 +148,7 @@ def train_grpo(
 
     from lte_core.training import trainer
 
-    lessons = data.train[: config.samples]
+    lessons = asked(data.train[: config.samples], config)
     about = record.about(f"grpo {config.segment}", config, base, data.sha256, len(lessons))
     if done := record.finished(out, about):
         return done

@@ -15,7 +15,7 @@ from lte_core.inference.crop_sources import CropSource
 from lte_core.inference.load import load_model
 from lte_core.schema import Box, Region
 from lte_core.training.config import GrpoConfig, Segment, TrainingError
-from lte_core.training.grpo import Questions, arguments, judge, reward_function, train_grpo
+from lte_core.training.grpo import Questions, arguments, asked, judge, reward_function, train_grpo
 from lte_core.training.lessons import TrainingData
 from lte_core.training.located import described, shown_areas
 from lte_core.training.rewards import RewardConfig
@@ -61,10 +61,10 @@ def test_a_question_is_the_one_of_inference_and_its_reference_speaks_of_what_is_
     taught: TrainingData, settings: Checkpoint, tmp_path: Path
 ) -> None:
     lessons = taught.train[:6]
-    asked = Questions(lessons, None, settings, QWEN2_5)
-    assert len(asked) == 6
-    assert [len(asked[n]["images"]) for n in range(6)] == [1] * 6
-    assert asked[2]["prompt"][0]["content"][-1]["text"] == settings.prompts.locate_prompt()
+    questions = Questions(lessons, None, settings, QWEN2_5)
+    assert len(questions) == 6
+    assert [len(questions[n]["images"]) for n in range(6)] == [1] * 6
+    assert questions[2]["prompt"][0]["content"][-1]["text"] == settings.prompts.locate_prompt()
     for crops in CropSource:
         shown = shown_areas(lessons, taught.nothing, NANO_DIR, tmp_path, replace(FEW, crops=crops))
         rows = Questions(lessons, shown, settings, QWEN2_5)
@@ -75,6 +75,16 @@ def test_a_question_is_the_one_of_inference_and_its_reference_speaks_of_what_is_
                 assert made["reference"].count("[") == len(made["images"]) - 1, "a statement for each crop"
         if crops is CropSource.ANNOTATED:
             assert [[area.region for area in areas] for areas in shown] == [[*x.sample.regions] for x in lessons]
+
+
+def test_only_what_the_steps_have_room_for_is_asked(taught: TrainingData) -> None:
+    few = asked(taught.train, replace(FEW, steps=3, batch_size=8))
+    assert len(few) == 6
+    assert {lesson.sample.id for lesson in few} <= {lesson.sample.id for lesson in taught.train}
+    assert [x.sample.id for x in few] == [x.sample.id for x in asked(taught.train, replace(FEW, steps=3, batch_size=8))]
+    assert few != asked(taught.train, replace(FEW, steps=3, batch_size=8, seed=1))
+    for steps in (None, 1000):
+        assert asked(taught.train, replace(FEW, steps=steps)) == taught.train
 
 
 def test_an_area_shows_what_it_mostly_covers(taught: TrainingData) -> None:
