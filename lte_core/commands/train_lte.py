@@ -194,7 +194,7 @@ def _of(given: dict[str, Any], config: type[TrainConfig]) -> dict[str, Any]:
 def _checkpoint(base: Path) -> Any:
     from lte_core.inference.checkpoint import Checkpoint
 
-    return Checkpoint.load(base)
+    return Checkpoint.load(base).uncalibrated()
 
 
 def calibrate(model: Path, data: TrainingData, threads: int | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -86,6 +86,16 @@ class Checkpoint:
         """True strictly inside the band; False where the model gives no confidence."""
         low, high = self.uncertain_band
         return p_generated is not None and low < p_generated < high
+
+    def uncalibrated(self) -> Checkpoint:
+        """The same for other weights, of which nobody knows yet how sure they may be."""
+        plain = Checkpoint()
+        return replace(
+            self,
+            temperature_locate=plain.temperature_locate,
+            temperature_examine=plain.temperature_examine,
+            uncertain_band=plain.uncertain_band,
+        )
 
     @staticmethod
     def load(directory: Path) -> Checkpoint:

@@ -88,7 +88,7 @@ def train_lte(data: TrainingData, base: Path, out: Path, config: LteConfig, tell
     stages = config.stages()
     if not stages:
         raise TrainingError("The recipe has no stage: it needs [sft], [locate] or [examine].")
-    checkpoint, model, made = Checkpoint.load(base), base, {}
+    checkpoint, model, made = Checkpoint.load(base).uncalibrated(), base, {}
     for number, (name, settings) in enumerate(stages, 1):
         folder = out / "stages" / f"{number}-{name}"
         with tell(name) as report:

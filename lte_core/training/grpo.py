@@ -148,11 +148,13 @@ def train_grpo(
 
     from lte_core.training import trainer
 
+    if config.vllm_url:
+        trainer.need("vllm", "--vllm-url")
     lessons = asked(data.train[: config.samples], config)
     about = record.about(f"grpo {config.segment}", config, base, data.sha256, len(lessons))
-    if done := record.finished(out, about):
-        return done
     check(base, out, config)
+    if done := record.begin(out, about):
+        return done
     shown = None if config.segment == Segment.LOCATE else shown_areas(lessons, data.nothing, base, out, config)
     # The reference model of the KL term is read from the same directory: `base` must hold what this starts from.
     model, processor = trainer.load_trainable(base, config)

@@ -37,26 +37,43 @@ def about(stage: str, config: TrainConfig, base: Path, data_sha256: str, samples
     }
 
 
-_DECIDES = ("stage", "config", "base_sha256", "data_sha256")
+_DECIDES = ("stage", "base_sha256", "data_sha256")
+_INDIFFERENT = {"threads", "device", "workers", "save_steps", "log_steps", "report_to"}
+"""Settings that may change when a run goes on."""
 
 
-def finished(out: Path, wanted: Mapping[str, Any]) -> Record | None:
-    """What `out` says of this very run, if it is done. Raises TrainingError when `out` holds another one."""
+def begin(out: Path, about: Record) -> Record | None:
+    """Note in `out` which run it holds. Gives what `train.json` says of this run when it is done already.
+
+    Raises TrainingError when `out` holds another run, done or not.
+    """
     path = out / FILE_NAME
-    if not path.is_file():
-        return None
     try:
         earlier: Record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except FileNotFoundError:
         earlier = {}
-    differing = [name for name in _DECIDES if earlier.get(name) != wanted[name]]
-    if differing:
-        raise TrainingError(f"{out} holds another run: its {' and '.join(differing)} differ. Name a new folder.")
-    return earlier
+    except (OSError, ValueError) as problem:
+        raise TrainingError(f"{path} cannot be read ({problem}). Name a new folder, or remove it.") from problem
+    if earlier:
+        differing = [name for name in _DECIDES if earlier.get(name) != about[name]]
+        differing += sorted(_settings(earlier) ^ _settings(about))
+        if differing:
+            names = ", ".join(dict.fromkeys(name.split("=")[0] for name in differing))
+            raise TrainingError(f"{out} holds another run, of another {names}. Name a new folder.")
+        if "metrics" in earlier:
+            return earlier
+    elif is_main():
+        write_record(out, about)
+    return None
+
+
+def _settings(record: Record) -> set[str]:
+    config = record.get("config") or {}
+    return {f"{name}={json.dumps(value)}" for name, value in config.items() if name not in _INDIFFERENT}
 
 
 def write_record(out: Path, made: Record) -> None:
-    """The last thing that a run writes: its file says that all else is there."""
+    """Last of all with the metrics in it, which say that everything else is there."""
     write_whole(out / FILE_NAME, json.dumps(made, indent=2) + "\n")
 
 

@@ -87,11 +87,11 @@ def train_sft(
 
     lessons = data.train[: config.samples]
     about = record.about("sft", config, base, data.sha256, len(lessons))
-    if done := record.finished(out, about):
-        return done
     if config.patience and not data.val:
         raise TrainingError('Early stopping needs samples whose split is "val", and the data has none.')
     check(base, out, config)
+    if done := record.begin(out, about):
+        return done
     model, processor = trainer.load_trainable(base, config)
     convention = convention_of(model.config.model_type)
     rows = Lessons(lessons, checkpoint, config, data.nothing, convention)

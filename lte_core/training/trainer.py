@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,16 @@ def load_trainable(base: Path, config: TrainConfig) -> tuple[Any, ImageOnlyProce
     return model, processor
 
 
+def need(package: str, what: str) -> None:
+    """Raises TrainingError where an optional package is missing."""
+    if find_spec(package) is None:
+        raise TrainingError(f"{what} needs the package {package}: pip install {package}")
+
+
 def arguments(out: Path, config: TrainConfig) -> dict[str, Any]:
-    """What TRL's SFTConfig and GRPOConfig have in common."""
+    """What TRL's SFTConfig and GRPOConfig have in common. Raises TrainingError for a reporter that is missing."""
+    if config.report_to != "none":
+        need(config.report_to, f"--report-to {config.report_to}")
     cuda = torch.cuda.is_available() and config.device != "cpu"
     return {
         "output_dir": str(out / CHECKPOINTS),
@@ -95,10 +104,9 @@ def adapter(config: TrainConfig) -> Any:
     """LoRA on every linear layer, or None. Raises TrainingError where peft is missing."""
     if not config.lora_rank:
         return None
-    try:
-        from peft import LoraConfig
-    except ImportError as problem:
-        raise TrainingError("LoRA needs the package peft: pip install -e '.[train]'") from problem
+    need("peft", "LoRA")
+    from peft import LoraConfig
+
     rank = config.lora_rank
     frozen = "|".join(re.escape(prefix) for part in config.freeze for prefix in _PREFIXES[part])
     return LoraConfig(

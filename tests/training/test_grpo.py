@@ -128,11 +128,19 @@ def test_unreadable_replies_get_nothing_and_are_counted_by_kind(taught: Training
     assert figures["reward/verdict"] == 1.0
 
 
+def test_an_adapter_learns_too(taught: TrainingData, settings: Checkpoint, tmp_path: Path) -> None:
+    train_grpo(taught, NANO_DIR, tmp_path, settings, replace(FEW, steps=3, lora_rank=4))
+    load_model(str(tmp_path))
+    assert not same(NANO_DIR, tmp_path)
+
+
 def test_a_server_writes_the_replies_when_one_is_named(settings: Checkpoint, tmp_path: Path) -> None:
     plain, served = (arguments(tmp_path, settings, replace(FEW, vllm_url=url)) for url in (None, "http://h:8000"))
     assert "use_vllm" not in plain
     assert served["use_vllm"]
     assert (served["vllm_mode"], served["vllm_server_base_url"]) == ("server", "http://h:8000")
+    with pytest.raises(TrainingError, match="needs the package"):
+        arguments(tmp_path, settings, replace(FEW, report_to="trackio"))
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 ) -> None:
     with pytest.raises(Killed):
         train_sft(taught, NANO_DIR, tmp_path, settings, FEW, Log(dies_at=step))
-    assert not (tmp_path / "train.json").exists()
+    assert "metrics" not in json.loads((tmp_path / "train.json").read_text())
+    with pytest.raises(TrainingError, match="of another learning_rate"):
+        train_sft(taught, NANO_DIR, tmp_path, settings, replace(FEW, learning_rate=1e-5))
     # The kill came in the middle of writing a checkpoint: it lacks its state.
     torn = tmp_path / "checkpoints" / "checkpoint-99"
     torn.mkdir(parents=True)
@@ -78,8 +80,11 @@ def test_a_finished_run_is_left_alone_and_another_one_in_its_folder_refused(
     log = Log()
     made = train_sft(taught, NANO_DIR, whole[0], settings, FEW, log)
     assert (log.lines, made["stage"]) == ([], "sft")
-    with pytest.raises(TrainingError, match="holds another run: its config differ"):
-        train_sft(taught, NANO_DIR, whole[0], settings, replace(FEW, seed=7))
+    assert train_sft(taught, NANO_DIR, whole[0], settings, replace(FEW, threads=2, save_steps=9)) == made
+    with pytest.raises(TrainingError, match="holds another run, of another learning_rate, seed"):
+        train_sft(taught, NANO_DIR, whole[0], settings, replace(FEW, seed=7, learning_rate=1e-5))
+    with pytest.raises(TrainingError, match="holds another run, of another data_sha256"):
+        train_sft(replace(taught, sha256="0" * 64), NANO_DIR, whole[0], settings, FEW)
 
 
 @pytest.mark.parametrize("frozen", [(Part.VISION,), (Part.VISION, Part.PROJECTOR), (Part.LANGUAGE,)])
