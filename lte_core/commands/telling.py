@@ -45,7 +45,7 @@ def training(stage: str) -> Iterator[Callable[[TrainProgress], None]]:
             bar.update(task, completed=progress.step, total=progress.of, said=said)
             if not console.is_terminal and said:
                 left = bar.tasks[0].time_remaining
-                rest = "" if left is None else f", {left / 60:.0f} min left"
+                rest = "" if not left else f", {left / 60:.0f} min left" if left >= 90 else f", {left:.0f} s left"
                 typer.echo(f"{stage} {progress.step}/{progress.of}{rest}  {said}", err=True)
 
         yield show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -109,8 +110,13 @@ def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
                 series.setdefault(name, []).append((line["step"], value))
     if not series:
         return
-    figure = Figure(figsize=(4.2 * len(series), 3.2), layout="constrained")
-    for axis, (name, points) in zip(figure.subplots(1, len(series), squeeze=False)[0], series.items(), strict=True):
+    columns = min(4, len(series))
+    rows = math.ceil(len(series) / columns)
+    figure = Figure(figsize=(3.6 * columns, 2.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for axis in axes[len(series) :]:
+        axis.set_axis_off()
+    for axis, (name, points) in zip(axes, series.items(), strict=False):
         axis.plot(*zip(*points, strict=True), color="#1f5f8b", linewidth=1.2)
         axis.set_title(_AXES.get(name, name.removeprefix("reward/")), fontsize=10)
         axis.set_xlabel("step", fontsize=9)

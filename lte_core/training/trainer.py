@@ -11,6 +11,7 @@ import math
 import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, EarlyStoppingCallback, PrinterCallback, TrainerCallback
+from transformers.utils import logging
 
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.training.config import Part, TrainConfig, TrainingError
@@ -55,6 +57,8 @@ def load_trainable(base: Path, config: TrainConfig) -> tuple[Any, ImageOnlyProce
     """The model with its frozen parts, and its processor. Raises TrainingError when there is none in `base`."""
     if config.threads:
         torch.set_num_threads(config.threads)
+    logging.disable_progress_bar()  # of loading and writing: `report` tells what takes time
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # TRL's own
     try:
         model = AutoModelForImageTextToText.from_pretrained(base, dtype=getattr(torch, config.weights))
         processor = load_processor(str(base))
