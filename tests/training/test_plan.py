@@ -37,10 +37,9 @@ QUICK = {"workers": 0, "threads": 1, "device": "cpu"}
     "stages",
     [
         {"sft": {"batch_size": 16, "samples": 16}},
-        {"sft": {"batch_size": 16, "samples": 16, "gradient_checkpointing": True}},
         {"locate": {"batch_size": 16, "samples": 4, "steps": 1}},
     ],
-    ids=["sft", "checkpointing", "locate"],
+    ids=["sft", "locate"],
 )
 def test_what_a_training_takes_is_near_its_plan(
     scenes: Path, tmp_path: Path, stages: dict[str, dict[str, int]]

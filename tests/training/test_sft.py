@@ -52,7 +52,7 @@ def test_one_seed_gives_the_same_weights_and_another_does_not(
         assert same(whole[0], tmp_path / str(seed)) is equal
 
 
-@pytest.mark.parametrize("step", [1, 3, 5])
+@pytest.mark.parametrize("step", [1, 3])
 def test_a_killed_run_goes_on_to_the_same_weights(
     whole: tuple[Path, Log], taught: TrainingData, settings: Checkpoint, tmp_path: Path, step: int
 ) -> None:
