@@ -33,11 +33,13 @@ def training(stage: str) -> Iterator[Callable[[TrainProgress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lte_core.training.record import is_main
+
     console = Console(stderr=True)
     columns = (
         TextColumn(stage), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[said]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=not (console.is_terminal and is_main())) as bar:
         task = bar.add_task(stage, total=None, said="")
 
         def show(progress: TrainProgress) -> None:

@@ -60,7 +60,7 @@ def sft(
     from lte_core.training.sft import train_sft
 
     with options.told():
-        config = (read_recipe(recipe).sft if recipe else None) or SftConfig()
+        config = SftConfig() if recipe is None else _stage(read_recipe(recipe).sft, recipe, "sft")
         crops = {name: given[name] for name in ("missing", "distractors", "unrelated", "jitter")}
         shares = replace(config.crops, **{name: value for name, value in crops.items() if value is not None})
         config = options.changed(config, _of(given, SftConfig) | {"crops": shares})
@@ -68,9 +68,11 @@ def sft(
             options.show_plan(LteConfig(sft=config), model, devices)
             return
         base, read = find(model), options.data_of(data, config.seed)
-        with training("sft") as report:
+        with options.claimed(out), training("sft") as report:
             made = train_sft(read, base, out, _checkpoint(base), config, report)
-        options.say(f"{made['samples']} samples, loss {made['metrics']['train_loss']:.3f}; the model is in {out}")
+        losses = [line["loss"] for line in made["history"] if "loss" in line]
+        last = f", loss {losses[-1]:.3f}" if losses else ""
+        options.say(f"{made['samples']} samples{last}; the model is in {out}")
 
 
 def grpo(
@@ -117,7 +119,11 @@ def grpo(
     with options.told():
         if segment not in set(Segment):
             raise TrainingError(f"expected --segment locate or examine, got {segment!r}")
-        config = (getattr(read_recipe(recipe), segment) if recipe else None) or GrpoConfig()
+        of_locate = ("dual_verdict", "extra_penalty", "iou_start", "iou_end")
+        elsewhere = ("no_bleu", "crops") if segment == Segment.LOCATE else of_locate
+        if wrong := [name for name in elsewhere if given[name]]:
+            raise TrainingError(f"--{wrong[0].replace('_', '-')} does nothing in segment {segment}")
+        config = GrpoConfig() if recipe is None else _stage(getattr(read_recipe(recipe), segment), recipe, segment)
         rewards = _rewards(config.rewards, dual_verdict, no_bleu, extra_penalty=extra_penalty, iou_start=iou_start,
                            iou_end=iou_end)  # fmt: skip
         config = replace(options.changed(config, _of(given, GrpoConfig)), rewards=rewards, segment=Segment(segment))
@@ -126,7 +132,7 @@ def grpo(
             options.show_plan(stages, model, devices)
             return
         base, read = find(model), options.data_of(data, config.seed)
-        with training(segment) as report:
+        with options.claimed(out), training(segment) as report:
             made = train_grpo(read, base, out, _checkpoint(base), config, report)
         options.say(f"{made['samples']} samples; the model is in {out}")
 
@@ -157,10 +163,21 @@ def lte(
         if plan:
             options.show_plan(config, model, devices)
             return
-        base, read = find(model), options.data_of(data, seed or 0)
-        train_lte(read, base, out, config, training)
-        options.say(f"the model is in {out}")
-        calibrate(out, read, threads)
+        stages = config.stages()
+        base, read = find(model), options.data_of(data, stages[0][1].seed if stages else 0)
+        with options.claimed(out):
+            train_lte(read, base, out, config, training)
+            options.say(f"the model is in {out}")
+            calibrate(out, read, threads, device)
+
+
+def _stage(config: Any, recipe: str, name: str) -> Any:
+    """Raises TrainingError when the recipe has no such stage."""
+    from lte_core.training.config import TrainingError
+
+    if config is None:
+        raise TrainingError(f"The recipe {recipe!r} has no stage [{name}].")
+    return config
 
 
 def _varied(config: LteConfig, given: dict[str, Any]) -> LteConfig:
@@ -194,13 +211,14 @@ def _of(given: dict[str, Any], config: type[TrainConfig]) -> dict[str, Any]:
 def _checkpoint(base: Path) -> Any:
     from lte_core.inference.checkpoint import Checkpoint
 
-    return Checkpoint.load(base).uncalibrated()
+    return Checkpoint.load(base).for_other_weights()
 
 
-def calibrate(model: Path, data: TrainingData, threads: int | None) -> None:
+def calibrate(model: Path, data: TrainingData, threads: int | None, device: str | None) -> None:
     """Temperatures and band on the split val, which no stage trained on; without one the model keeps its own."""
-    from lte_core.commands.evaluate_more import load_detector
     from lte_core.evaluation.card import LEAST, fit
+    from lte_core.inference.detector import LocateThenExamine
+    from lte_core.inference.load import LoadConfig, load_model
     from lte_core.training.record import is_main
 
     if not is_main():
@@ -211,9 +229,10 @@ def calibrate(model: Path, data: TrainingData, threads: int | None) -> None:
         return
     root = Path("/")  # joined with an absolute path, it gives way
     samples = [replace(lesson.sample, image=str(lesson.image.absolute())) for lesson in lessons]
+    detector = LocateThenExamine(*load_model(str(model), LoadConfig(device=device, threads=threads)))
     with counting("calibrate", len(samples)) as show:
         try:
-            fitted = fit(load_detector(str(model), threads), samples, root, progress=show)
+            fitted = fit(detector, samples, root, progress=show)
         except ValueError as problem:
             options.say(f"not calibrated: {problem}", err=True)
             return

@@ -58,20 +58,41 @@ def changed(config: C, options: dict[str, Any]) -> C:
 def told() -> Iterator[None]:
     """What can go wrong with a training, in a sentence."""
     from lte_core.commands.telling import INTERRUPTED, in_words
+    from lte_core.dataset.manifest import ManifestError
     from lte_core.dataset.synth import SynthError
+    from lte_core.files import BusyError
+    from lte_core.inference.checkpoint import CheckpointError
     from lte_core.training.config import TrainingError
     from lte_core.training.nano import VocabularyError
+    from lte_core.training.record import is_main
     from lte_core.vlm.base import VLMError
+
+    known = (TrainingError, SynthError, ManifestError, CheckpointError, VocabularyError, VLMError, BusyError)
 
     try:
         yield
     except KeyboardInterrupt:
         typer.echo("Stopped. The same command goes on from the last saved step.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except (TrainingError, SynthError, VocabularyError, VLMError) as problem:
-        raise typer.BadParameter(str(problem)) from problem
-    except OSError as problem:
-        raise typer.BadParameter(in_words(problem)) from problem
+    except (*known, OSError) as problem:
+        if not is_main():
+            raise typer.Exit(2) from problem  # the first process tells
+        text = in_words(problem) if isinstance(problem, OSError) else str(problem)
+        # What goes wrong in a process that prepares data comes with that process's traceback in front.
+        raise typer.BadParameter(text.rsplit("TrainingError: ", 1)[-1].strip()) from problem
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """One training at a time in a folder. Raises BusyError."""
+    from lte_core.files import locked
+    from lte_core.training.record import is_main
+
+    if not is_main():
+        yield
+        return
+    with locked(out / ".lock", shared=False, message=f"Another training is at work in {out}. Name another --out."):
+        yield
 
 
 def data_of(path: Path, seed: int) -> TrainingData:
@@ -82,7 +103,7 @@ def data_of(path: Path, seed: int) -> TrainingData:
     for line in data.bad[:5]:
         say(f"  {path}, line {line.number}: {line.problem}", err=True)
     if len(data.bad) > 5:
-        say(f"  … {len(data.bad)} lines are no samples, and left out", err=True)
+        say(f"  … {len(data.bad)} lines cannot be used, and are left out", err=True)
     return data
 
 

@@ -87,14 +87,16 @@ class Checkpoint:
         low, high = self.uncertain_band
         return p_generated is not None and low < p_generated < high
 
-    def uncalibrated(self) -> Checkpoint:
-        """The same for other weights, of which nobody knows yet how sure they may be."""
+    def for_other_weights(self) -> Checkpoint:
+        """The same for weights of which nobody knows yet how sure they may be, and that this card is not about."""
         plain = Checkpoint()
         return replace(
             self,
             temperature_locate=plain.temperature_locate,
             temperature_examine=plain.temperature_examine,
             uncertain_band=plain.uncertain_band,
+            note=plain.note,
+            card=plain.card,
         )
 
     @staticmethod

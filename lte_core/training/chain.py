@@ -12,7 +12,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -88,7 +88,13 @@ def train_lte(data: TrainingData, base: Path, out: Path, config: LteConfig, tell
     stages = config.stages()
     if not stages:
         raise TrainingError("The recipe has no stage: it needs [sft], [locate] or [examine].")
-    checkpoint, model, made = Checkpoint.load(base).uncalibrated(), base, {}
+    if base.resolve() == out.resolve():
+        raise TrainingError(f"{out} is what the training starts from: name another --out.")
+    checkpoint, model, made = Checkpoint.load(base).for_other_weights(), base, {}
+    about = record.of_chain(dict(stages), checkpoint, base, data.sha256)
+    if record.finished(out, about):
+        return out
+    record.write_record(out, about)
     for number, (name, settings) in enumerate(stages, 1):
         folder = out / "stages" / f"{number}-{name}"
         with tell(name) as report:
@@ -99,8 +105,8 @@ def train_lte(data: TrainingData, base: Path, out: Path, config: LteConfig, tell
         model = folder
     if record.is_main():
         for file in sorted(model.iterdir()):
-            if file.is_file() and not file.name.startswith("located-"):
+            if file.is_file() and file.name != record.FILE_NAME and not file.name.startswith("located-"):
                 copy_whole(file, out / file.name)
-        record.write_record(out, {"stage": "lte", "config": asdict(config), "stages": made})
+    record.write_record(out, about | {"stages": made, "done": True})
     record.wait()
     return out

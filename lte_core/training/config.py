@@ -68,9 +68,9 @@ class TrainConfig:
         for holds, expected in (
             (self.learning_rate > 0, f"learning_rate > 0, got {self.learning_rate}"),
             (min(self.batch_size, self.accumulate, self.save_steps, self.log_steps) > 0, "positive sizes and steps"),
-            (0 <= self.warmup_share <= 1, f"0 <= warmup_share <= 1, got {self.warmup_share}"),
+            (0 <= self.warmup_share < 1, f"0 <= warmup_share < 1, got {self.warmup_share}"),
             (self.lora_rank >= 0, f"lora_rank >= 0, got {self.lora_rank}"),
-            (self.lora_rank > 0 or len(set(self.freeze)) < len(Part), "a part that is trained: not all can be frozen"),
+            (len(set(self.freeze)) < len(Part), "a part that is trained: not all can be frozen"),
             (self.samples is None or self.samples > 0, f"samples > 0, got {self.samples}"),
         ):
             if not holds:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from lte_core.boxes import clip, rescale
-from lte_core.dataset.candidates import REFERENCE
+from lte_core.dataset.candidates import REFERENCE, unnumbered
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.examine import CropConfig, cut_crops, plan_crops
 from lte_core.schema import Box, Crop, Region, Size, TraceSample
@@ -48,18 +48,19 @@ class CropShares:
 
     `missing`: chance that a box is left out; `distractors`: chance that an area that is no evidence is added;
     `unrelated`: chance that all crops are such areas; `jitter`: standard deviation of a box's place and size, as a
-    share of its own size.
+    share of its own size; `nothing`: chance that no crop is shown, as when nothing was located.
     """
 
     missing: float = 0.08
     distractors: float = 0.35
     unrelated: float = 0.1
     jitter: float = 0.06
+    nothing: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An area that Examine may be shown, and what there is to say about it; None leaves the sample's text as it is."""
+    """An area that Examine may be shown, and what there is to say about it; None: nothing is known."""
 
     region: Region
     clause: str | None
@@ -96,12 +97,19 @@ def examine_words(sample: TraceSample, shown: Sequence[Shown], checkpoint: Check
     """Query 2, with these areas as crops. The first verdict is never told: in training it would be the label."""
     config = CropConfig() if checkpoint.crop_pad is None else CropConfig(pad=checkpoint.crop_pad)
     crops = plan_crops([item.region for item in shown], Size(sample.width, sample.height), config)
-    clauses = [shown[crop.regions[0]].clause for crop in crops]
-    told = sample.explanation
-    if clauses and None not in clauses:
-        told = "; ".join(f"[{number}] {clause}" for number, clause in enumerate(clauses, 1))
+    told = _about(sample.explanation, [shown[crop.regions[0]].clause for crop in crops])
     reply = f"<explanation>{_plain(told)}</explanation><verdict>{sample.label}</verdict>"
     return Words(checkpoint.prompts.examine_prompt([crop.label for crop in crops]), reply, crops)
+
+
+def _about(explanation: str, clauses: Sequence[str | None]) -> str:
+    """An explanation in numbered parts, told of these crops: its summary, and what is known of each, under its number.
+    One without such parts stays as it is; where nothing is known of any crop, no crop is referred to."""
+    summary, parts = unnumbered(explanation)
+    if not parts:
+        return explanation
+    known = "; ".join(f"[{n}] {clause}" for n, clause in enumerate(clauses, 1) if clause is not None)
+    return " ".join(part for part in (summary, known) if part) or "; ".join(parts)
 
 
 def locate_turn(
@@ -133,11 +141,13 @@ def choose_shown(
     an area in which there is nothing, None where the sample's explanation has no numbered parts."""
     size = Size(sample.width, sample.height)
     anywhere = Shown(Region(random_box(rng, size), ""), nothing)
+    if rng.random() < shares.nothing:
+        return []  # in both classes alike: whether there are crops must tell nothing
     if rng.random() < shares.unrelated:
         return [anywhere]
     kept = [item for item in evidence(sample) if rng.random() >= shares.missing]
     kept += [item for item in others if rng.random() < shares.distractors]
-    if rng.random() < shares.distractors / 3 or (sample.regions and not kept):
+    if rng.random() < shares.distractors / 3 or not kept:
         kept.append(anywhere)
     rng.shuffle(kept)
     return [Shown(Region(jitter(rng, item.region.box, shares.jitter, size), item.region.label), item.clause)

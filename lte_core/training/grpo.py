@@ -8,19 +8,16 @@ The rewards are `rewards.py`'s; what Examine is shown in training is located bef
 
 from __future__ import annotations
 
-import os
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.schema import Size
 from lte_core.training import record
-from lte_core.training.config import GrpoConfig, Segment
+from lte_core.training.config import GrpoConfig, Segment, TrainingError
 from lte_core.training.conversations import Shown, examine_turn, locate_turn
 from lte_core.training.lessons import Lesson, TrainingData
 from lte_core.training.located import shown_areas
@@ -50,8 +47,7 @@ class Questions(Sequence[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:  # type: ignore[override]
         lesson = self._lessons[row]
-        with Image.open(lesson.image) as picture:
-            image = picture.convert("RGB")
+        image = lesson.picture()
         if self._shown is None:
             turn = locate_turn(lesson.sample, image, self._checkpoint, self._convention)
             reference = lesson.sample.explanation
@@ -128,11 +124,19 @@ def arguments(out: Path, checkpoint: Checkpoint, config: GrpoConfig) -> dict[str
 
 
 def asked(lessons: Sequence[Lesson], config: GrpoConfig) -> Sequence[Lesson]:
-    """Those that so many steps have room for, drawn by the seed: what is never asked need not be located."""
+    """Those that so many steps have room for, drawn by the seed: what is never asked need not be located.
+
+    Raises TrainingError when they are too few for a single step.
+    """
+    at_once = config.batch_size * config.accumulate * record.processes() // config.generations
+    if len(lessons) < at_once:
+        raise TrainingError(
+            f"A step asks {at_once} questions at once, and the data has {len(lessons)} samples. Take a smaller "
+            "batch_size or accumulate, or more samples."
+        )
     if config.steps is None:
         return lessons
-    replies = config.steps * config.batch_size * config.accumulate * int(os.environ.get("WORLD_SIZE", "1"))
-    room = max(1, replies // config.generations)
+    room = config.steps * at_once
     return lessons if room >= len(lessons) else random.Random(config.seed).sample(list(lessons), room)
 
 
@@ -148,21 +152,23 @@ def train_grpo(
 
     from lte_core.training import trainer
 
+    lessons = asked(data.train[: config.samples], config)
+    about = record.about(f"grpo {config.segment}", config, checkpoint, base, data.sha256, len(lessons))
+    if done := record.finished(out, about):
+        return done
     if config.vllm_url:
         trainer.need("vllm", "--vllm-url")
-    lessons = asked(data.train[: config.samples], config)
-    about = record.about(f"grpo {config.segment}", config, base, data.sha256, len(lessons))
     check(base, out, config)
-    if done := record.begin(out, about):
-        return done
+    record.write_record(out, about)
     shown = None if config.segment == Segment.LOCATE else shown_areas(lessons, data.nothing, base, out, config)
+    settings = GRPOConfig(**arguments(out, checkpoint, config))
     # The reference model of the KL term is read from the same directory: `base` must hold what this starts from.
     model, processor = trainer.load_trainable(base, config)
     convention = convention_of(model.config.model_type)
     tuning = trainer.resumable(GRPOTrainer)(
         model=model,
         reward_funcs=reward_function(judge(lessons, checkpoint, convention, config)),
-        args=GRPOConfig(**arguments(out, checkpoint, config)),
+        args=settings,
         train_dataset=as_questions(Questions(lessons, shown, checkpoint, convention)),
         processing_class=processor,
         peft_config=trainer.adapter(config),

@@ -73,6 +73,7 @@ def build(out: Path, photos: Path | None, recipe: NanoRecipe, say: Callable[[str
     checkpoint(recipe.base.image_wh).save(base)
     say(f"the base is in {base}")
     train_lte(read_data(data), base, model, recipe.lte, tell)
+    replace(Checkpoint.load(model), note=NOTE, card="README.md").save(model)
     record = {"recipe": asdict(recipe), "commit": commit()}
     (model / "recipe.json").write_text(json.dumps(record, indent=2) + "\n")
     return model

@@ -7,6 +7,8 @@ keys, values, both norms, attention's output, the MLP's three products). Under Z
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -118,7 +120,7 @@ def plan(shape: ModelShape, config: SftConfig | GrpoConfig, devices: int = 1, *,
     wide = 4 if config.weights == "float32" else 2
     trained = _trained(shape, config)
     # DeepSpeed's and LoRA's trained weights have a float32 master each when the model is held in bfloat16.
-    master = 0 if wide == 4 else 4
+    master = 4 if wide == 2 and (zero3 or config.lora_rank) else 0
     calculated = 2 if config.bf16 else 4
     image, crop = _tokens(shape)
     written = _written(shape, config)
@@ -152,17 +154,29 @@ def plan(shape: ModelShape, config: SftConfig | GrpoConfig, devices: int = 1, *,
 
 def check(base: Path, out: Path, config: SftConfig | GrpoConfig) -> None:
     """Raises TrainingError when memory or disk cannot suffice: found out now, and not after hours."""
+    gc.collect()  # an earlier stage's model may still be there
+    zero3 = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+    if zero3 and config.lora_rank:
+        raise TrainingError("An adapter under DeepSpeed ZeRO-3 is not supported: take lora_rank = 0, or no DeepSpeed.")
+    if config.weights == "bfloat16" and not (zero3 or config.lora_rank):
+        raise TrainingError(
+            'weights = "bfloat16" needs DeepSpeed or an adapter (lora_rank): bare weights of that width lose most '
+            'small steps to rounding. Take weights = "float32".'
+        )
     shape = read_shape(str(base), None)
-    needed, free = plan(shape, config).certain, _free_memory(config)
+    needed = plan(shape, config, int(os.environ.get("WORLD_SIZE", "1")), zero3=zero3).certain
+    free = _free_memory(config)
     if needed > free:
         raise TrainingError(
             f"Training {base} this way takes at least {needed / 2**30:.1f} GiB for weights, gradients and optimizer, "
-            f"and {free / 2**30:.1f} GiB are free. Take --lora-rank 64, --freeze vision, or several GPUs: --plan tells."
+            f"and {free / 2**30:.1f} GiB are free. Take an adapter (lora_rank), freeze parts, or use several GPUs with "
+            "DeepSpeed; --plan tells what each takes."
         )
     trained = _trained(shape, config)
     saved = 3 * (4 * shape.parameters + 8 * trained)  # two checkpoints and one being written
     there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    room = shutil.disk_usage(there).free
+    kept = sum(file.stat().st_size for file in (out / "checkpoints").rglob("*") if file.is_file())
+    room = shutil.disk_usage(there).free + kept
     if saved > room:
         raise TrainingError(
             f"The checkpoints of this training take up to {saved / 2**30:.1f} GiB, and {there} has {room / 2**30:.1f} "
@@ -211,7 +225,8 @@ def _free_memory(config: TrainConfig) -> float:
     import torch
 
     if _on_gpu(config):
-        return float(torch.cuda.mem_get_info()[0])
+        torch.cuda.empty_cache()
+        return float(torch.cuda.mem_get_info(int(os.environ.get("LOCAL_RANK", "0")))[0])
     lines = Path("/proc/meminfo")
     if not lines.is_file():
         return float("inf")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lte_core.files import write_whole
+from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.load import weights_hash
 from lte_core.runs import commit
 from lte_core.training.config import TrainConfig, TrainingError
@@ -24,27 +25,45 @@ _AXES = {"loss": "loss", "eval_loss": "loss, validation", "reward": "reward", "k
 Record = dict[str, Any]
 
 
-def about(stage: str, config: TrainConfig, base: Path, data_sha256: str, samples: int) -> Record:
+def about(
+    stage: str, config: TrainConfig, checkpoint: Checkpoint, base: Path, data_sha256: str, samples: int
+) -> Record:
     """What decides the outcome of a run: another run with the same comes to the same."""
     return {
         "stage": stage,
         "config": json.loads(json.dumps(asdict(config))),
+        "checkpoint": json.loads(json.dumps(asdict(checkpoint))),
         "base_sha256": weights_hash(base),
         "data_sha256": data_sha256,
         "samples": samples,
+        "processes": processes(),
         "commit": commit(),
         "versions": {name: version(name) for name in _LIBRARIES},
         "device": _device(config),
     }
 
 
-_DECIDES = ("stage", "base_sha256", "data_sha256")
-_INDIFFERENT = {"threads", "device", "workers", "save_steps", "log_steps", "report_to"}
+def of_chain(stages: Mapping[str, TrainConfig], checkpoint: Checkpoint, base: Path, data_sha256: str) -> Record:
+    """The same of all stages together; each has its own record, too."""
+    config = {f"{name}.{key}": value for name, stage in stages.items() for key, value in asdict(stage).items()}
+    return {
+        "stage": "lte",
+        "config": json.loads(json.dumps(config)),
+        "checkpoint": json.loads(json.dumps(asdict(checkpoint))),
+        "base_sha256": weights_hash(base),
+        "data_sha256": data_sha256,
+        "processes": processes(),
+        "commit": commit(),
+    }
+
+
+_DECIDES = ("stage", "checkpoint", "base_sha256", "data_sha256", "samples", "processes")
+_INDIFFERENT = {"threads", "device", "workers", "save_steps", "log_steps", "report_to", "vllm_url"}
 """Settings that may change when a run goes on."""
 
 
-def begin(out: Path, about: Record) -> Record | None:
-    """Note in `out` which run it holds. Gives what `train.json` says of this run when it is done already.
+def finished(out: Path, wanted: Record) -> Record | None:
+    """What `train.json` says of this run when it is done already; None when it is to be begun or gone on with.
 
     Raises TrainingError when `out` holds another run, done or not.
     """
@@ -52,30 +71,31 @@ def begin(out: Path, about: Record) -> Record | None:
     try:
         earlier: Record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        earlier = {}
+        return None
     except (OSError, ValueError) as problem:
         raise TrainingError(f"{path} cannot be read ({problem}). Name a new folder, or remove it.") from problem
-    if earlier:
-        differing = [name for name in _DECIDES if earlier.get(name) != about[name]]
-        differing += sorted(_settings(earlier) ^ _settings(about))
-        if differing:
-            names = ", ".join(dict.fromkeys(name.split("=")[0] for name in differing))
-            raise TrainingError(f"{out} holds another run, of another {names}. Name a new folder.")
-        if "metrics" in earlier:
-            return earlier
-    elif is_main():
-        write_record(out, about)
-    return None
+    differing = [name for name in _DECIDES if earlier.get(name) != wanted.get(name)]
+    differing += sorted(_settings(earlier) ^ _settings(wanted))
+    if differing:
+        names = ", ".join(dict.fromkeys(name.split("=")[0] for name in differing))
+        raise TrainingError(f"{out} holds another run, of another {names}. Name a new folder.")
+    return earlier if earlier.get("done") else None
 
 
 def _settings(record: Record) -> set[str]:
     config = record.get("config") or {}
-    return {f"{name}={json.dumps(value)}" for name, value in config.items() if name not in _INDIFFERENT}
+    return {f"{name}={json.dumps(value)}" for name, value in config.items() if name.split(".")[-1] not in _INDIFFERENT}
 
 
 def write_record(out: Path, made: Record) -> None:
-    """Last of all with the metrics in it, which say that everything else is there."""
-    write_whole(out / FILE_NAME, json.dumps(made, indent=2) + "\n")
+    """At the start, so that the folder belongs to this run; last of all with "done", since then all else is there."""
+    if is_main():
+        write_whole(out / FILE_NAME, json.dumps(made, indent=2) + "\n")
+
+
+def processes() -> int:
+    """How many a launcher started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main() -> bool:
@@ -93,10 +113,10 @@ def wait() -> None:
 def _device(config: TrainConfig) -> str:
     import torch
 
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    count = processes()
     if torch.cuda.is_available() and config.device != "cpu":
-        return f"{processes} processes, each {torch.cuda.get_device_name()}"
-    return f"CPU, {processes} processes of {config.threads or torch.get_num_threads()} threads"
+        return f"{count} processes, each {torch.cuda.get_device_name()}"
+    return f"CPU, {count} processes of {config.threads or torch.get_num_threads()} threads"
 
 
 def draw_curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:

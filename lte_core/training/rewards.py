@@ -97,7 +97,8 @@ def reward_locate(
     total = config.format + config.iou_weight(progress) * parts["iou"]
     if config.extra_penalty:
         parts["extra"] = -config.extra_penalty * superfluous(reference, predicted, config.match_iou)
-        total += config.iou_weight(progress) * parts["extra"]
+        # A reply that can be read must never be worth less than one that cannot.
+        total = max(0.0, total + config.iou_weight(progress) * parts["extra"])
     if config.locate_verdict:
         parts["verdict"] = verdict_reward(read.verdict, label)
         total += config.locate_verdict * parts["verdict"]

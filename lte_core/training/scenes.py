@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lte_core.dataset.manifest import read_manifest
+from lte_core.dataset.manifest import BadLine, read_lines
 from lte_core.dataset.synth import SceneContents, SynthError, read_objects, statement
 from lte_core.schema import Region, TraceSample
 from lte_core.training.conversations import Shown
@@ -15,17 +15,23 @@ from lte_core.training.packing import Example
 
 
 def scenes(folder: Path) -> Iterator[tuple[TraceSample, SceneContents]]:
-    """Each sample with everything that its scene holds. Raises SynthError when the two files do not belong together."""
-    samples = (line.sample for line in read_manifest(folder / "manifest.jsonl"))
-    for sample, contents in zip(samples, read_objects(folder), strict=True):
-        if sample.id != contents.id:
-            raise SynthError(f"{folder}: the manifest has {sample.id} where the objects have {contents.id}")
-        yield sample, contents
+    """Each sample of the manifest with everything that its scene holds. Raises SynthError when that is missing."""
+    contents = {one.id: one for one in read_objects(folder)}
+    for line in read_lines(folder / "manifest.jsonl"):
+        if isinstance(line, BadLine):
+            continue  # told by whoever reads the manifest itself
+        if line.sample.id not in contents:
+            raise SynthError(f"{folder}: the manifest has {line.sample.id}, of which the objects know nothing")
+        yield line.sample, contents[line.sample.id]
 
 
 def examples(folder: Path) -> list[Example]:
-    """Every scene of the folder, for the base."""
-    return [Example(folder / s.image, contents.objects, contents.evidence) for s, contents in scenes(folder)]
+    """Every scene of the folder that is not kept for validation or test, for the base."""
+    return [
+        Example(folder / sample.image, contents.objects, contents.evidence)
+        for sample, contents in scenes(folder)
+        if sample.split not in ("val", "test")
+    ]
 
 
 def other_areas(folder: Path, seed: int) -> dict[str, tuple[Shown, ...]]:

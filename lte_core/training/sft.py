@@ -14,13 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.training import record
 from lte_core.training.config import SftConfig, TrainingError
 from lte_core.training.conversations import choose_shown, examine_turn, locate_turn
-from lte_core.training.lessons import Lesson, TrainingData
+from lte_core.training.lessons import Lesson, TrainingData, check_words
 from lte_core.training.plan import check
 from lte_core.vlm.frames import QWEN2_5, Convention, convention_of
 
@@ -49,8 +47,7 @@ class Lessons(Sequence[dict[str, Any]]):
     def __getitem__(self, row: int) -> dict[str, Any]:  # type: ignore[override]
         lesson = self._lessons[row // self._queries % len(self._lessons)]
         rng = random.Random(f"{self._config.seed}/{row}")
-        with Image.open(lesson.image) as picture:
-            image = picture.convert("RGB")
+        image = lesson.picture()
         if row % self._queries == 0:
             return locate_turn(lesson.sample, image, self._checkpoint, self._convention).trl()
         nothing = rng.choice(self._nothing) if self._nothing else None
@@ -86,24 +83,30 @@ def train_sft(
     from lte_core.training import trainer
 
     lessons = data.train[: config.samples]
-    about = record.about("sft", config, base, data.sha256, len(lessons))
-    if config.patience and not data.val:
-        raise TrainingError('Early stopping needs samples whose split is "val", and the data has none.')
-    check(base, out, config)
-    if done := record.begin(out, about):
+    about = record.about("sft", config, checkpoint, base, data.sha256, len(lessons))
+    if done := record.finished(out, about):
         return done
+    if config.patience and not data.val:
+        raise TrainingError(
+            'Early stopping needs samples whose split is "val", and the data has none: leave patience out.'
+        )
+    check(base, out, config)
+    # Before the model is loaded: DeepSpeed shares out its weights as they come in.
+    arguments = SFTConfig(
+        **trainer.arguments(out, config) | trainer.stopping(config.patience, config.eval_steps, config.save_steps),
+        num_train_epochs=1,  # the rows already run over all epochs
+        max_length=None,  # a cut sequence would lose image tokens
+        completion_only_loss=True,
+    )
     model, processor = trainer.load_trainable(base, config)
     convention = convention_of(model.config.model_type)
     rows = Lessons(lessons, checkpoint, config, data.nothing, convention)
+    check_words(lessons, checkpoint, convention, processor.tokenizer)
+    record.write_record(out, about)
     unseen = Lessons(data.val, checkpoint, replace(config, epochs=1), data.nothing, convention)
     tuning = trainer.resumable(SFTTrainer)(
         model=model,
-        args=SFTConfig(
-            **trainer.arguments(out, config) | trainer.stopping(config.patience, config.eval_steps),
-            num_train_epochs=1,  # the rows already run over all epochs
-            max_length=None,  # a cut sequence would lose image tokens
-            completion_only_loss=True,
-        ),
+        args=arguments,
         train_dataset=as_dataset(rows, config.seed),
         eval_dataset=as_dataset(unseen, config.seed) if config.patience else None,
         processing_class=processor,

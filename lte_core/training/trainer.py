@@ -29,10 +29,11 @@ from lte_core.vlm.processor import ImageOnlyProcessor, load_processor
 
 CHECKPOINTS = "checkpoints"
 _STATE = "trainer_state.json"
-_PREFIXES = {
-    Part.PROJECTOR: ("model.visual.merger.", "model.visual.deepstack_merger_list."),
-    Part.VISION: ("model.visual.",),
-    Part.LANGUAGE: ("model.language_model.", "lm_head."),
+_MERGERS = r"(merger|deepstack_merger_list)\."
+_NAMES = {
+    Part.PROJECTOR: rf"model\.visual\.{_MERGERS}.*",
+    Part.VISION: rf"model\.visual\.(?!{_MERGERS}).*",
+    Part.LANGUAGE: r"(model\.language_model\.|lm_head\b).*",
 }
 
 
@@ -49,8 +50,11 @@ Report = Callable[[Progress], None]
 
 
 def part_of(name: str) -> Part:
-    """Which part of the model a parameter belongs to, by its name."""
-    return next(part for part, prefixes in _PREFIXES.items() if name.startswith(prefixes))
+    """Which part of the model a parameter or layer belongs to, by its name. Raises TrainingError for other models."""
+    for part, pattern in _NAMES.items():
+        if re.fullmatch(pattern, name):
+            return part
+    raise TrainingError(f"expected a Qwen2.5-VL or Qwen3-VL to train, got a model with a parameter {name!r}")
 
 
 def load_trainable(base: Path, config: TrainConfig) -> tuple[Any, ImageOnlyProcessor]:
@@ -112,10 +116,10 @@ def adapter(config: TrainConfig) -> Any:
     from peft import LoraConfig
 
     rank = config.lora_rank
-    frozen = "|".join(re.escape(prefix) for part in config.freeze for prefix in _PREFIXES[part])
+    frozen = "|".join(_NAMES[part] for part in config.freeze)
     return LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM",
-        exclude_modules=f"({frozen}).*" if frozen else None,
+        exclude_modules=frozen or None,
     )  # fmt: skip
 
 
@@ -131,20 +135,21 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             if not math.isfinite(figures.get(name, 0.0)):
                 raise TrainingError(
                     f"{name} became {figures[name]} at step {state.global_step}. The last saved step is in "
-                    f"{args.output_dir}. Lower --learning-rate, or look for a broken sample, and start again."
+                    f"{args.output_dir}. Look for a broken sample, or lower the learning rate and name another --out."
                 )
         if state.is_world_process_zero:
             self._report(Progress(state.global_step, state.max_steps, figures))
 
 
-def stopping(patience: int | None, eval_steps: int) -> dict[str, Any]:
+def stopping(patience: int | None, eval_steps: int, save_steps: int) -> dict[str, Any]:
     """Arguments for early stopping on the validation split, or none."""
     if patience is None:
         return {}
+    every = min(eval_steps, save_steps)  # the best step must be one that was saved
     return {
         "eval_strategy": "steps",
-        "eval_steps": eval_steps,
-        "save_steps": eval_steps,  # the best step must be one that was saved
+        "eval_steps": every,
+        "save_steps": every,
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
     }
@@ -160,9 +165,16 @@ def run(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, config:
     trainer.remove_callback(PrinterCallback)
     started = time.perf_counter()
     result = trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
+    if not trainer.state.global_step:
+        raise TrainingError("There was no step to take: the data is less than one batch.")
     history = [*trainer.state.log_history]
     _save(trainer, processor, checkpoint, out, config)
-    made = about | {"metrics": result.metrics, "seconds": time.perf_counter() - started, "history": history}
+    made = about | {
+        "metrics": result.metrics,
+        "seconds": time.perf_counter() - started,
+        "history": history,
+        "done": True,
+    }
     if trainer.is_world_process_zero():
         draw_curves(history, out / "curves.png")
         write_record(out, made)

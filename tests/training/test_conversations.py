@@ -83,24 +83,50 @@ def test_without_numbered_clauses_the_whole_explanation_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
+    ("explanation", "told"),
+    [
+        ("A stall. [1] the weave repeats; [2] the digits are wrong", "A stall. [2] the weave repeats"),
+        ("[1] the weave repeats; [2] the digits are wrong", "[2] the weave repeats"),
+        ("No number here.", "No number here."),
+    ],
+)
+def test_what_is_said_of_a_crop_has_its_number_and_nothing_is_said_of_others(explanation: str, told: str) -> None:
+    sample = replace(SAMPLE, explanation=explanation)
+    unknown = Shown(Region(Box(0, 0, 30, 30), ""), None)
+    turn = examine_turn(sample, IMAGE, [unknown, evidence(sample)[0]], NANO)
+    assert parse_examine(turn.completion).explanation == told
+
+
+@pytest.mark.parametrize("label", list(Verdict))
+def test_whether_there_are_crops_does_not_tell_the_label(label: Verdict) -> None:
+    """Photos have no annotated region in many releases; generated pictures have."""
+    sample = replace(SAMPLE, label=label, regions=() if label is Verdict.REAL else SAMPLE.regions)
+    empty = sum(not choose_shown(random.Random(n), sample, (), None, CropShares()) for n in range(2_000))
+    assert 0.035 < empty / 2_000 < 0.065
+
+
+@pytest.mark.parametrize(
     ("shares", "others", "labels"),
     [
-        pytest.param(CropShares(0, 0, 0, 0), (), {"weave", "hand"}, id="all annotated"),
-        pytest.param(CropShares(0, 1, 0, 0), ("gloss",), {"weave", "hand", "gloss"}, id="every distractor"),
-        pytest.param(CropShares(1, 0, 0, 0), (), {""}, id="all missing: one area of nothing"),
-        pytest.param(CropShares(0, 0, 1, 0), ("gloss",), {""}, id="unrelated"),
+        pytest.param(CropShares(0, 0, 0, 0, 0), (), {"weave", "hand"}, id="all annotated"),
+        pytest.param(CropShares(0, 1, 0, 0, 0), ("gloss",), {"weave", "hand", "gloss"}, id="every distractor"),
+        pytest.param(CropShares(1, 0, 0, 0, 0), (), {""}, id="all missing: one area of nothing"),
+        pytest.param(CropShares(0, 0, 1, 0, 0), ("gloss",), {""}, id="unrelated"),
+        pytest.param(CropShares(0, 0, 0, 0, 1), ("gloss",), set(), id="nothing"),
     ],
 )
 def test_shares_decide_what_is_shown(shares: CropShares, others: tuple[str, ...], labels: set[str]) -> None:
     rest = [Shown(Region(Box(350, 10, 430, 90), label), "the highlight is consistent") for label in others]
     for seed in range(5):
         shown = choose_shown(random.Random(seed), SAMPLE, rest, "nothing", shares)
-        assert {item.region.label for item in shown} >= labels
+        found = {item.region.label for item in shown}
+        assert found >= labels
+        assert bool(found) is bool(labels)
 
 
 @given(st.integers(), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5))
 def test_whatever_is_shown_lies_inside_the_image(seed: int, missing: float, extra: float, jitter: float) -> None:
-    shown = choose_shown(random.Random(seed), SAMPLE, (), None, CropShares(missing, extra, 0.2, jitter))
+    shown = choose_shown(random.Random(seed), SAMPLE, (), None, CropShares(missing, extra, 0.2, jitter, 0))
     assert shown
     for item in shown:
         x1, y1, x2, y2 = item.region.box.xyxy

@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 ) -> None:
     with pytest.raises(Killed):
         train_sft(taught, NANO_DIR, tmp_path, settings, FEW, Log(dies_at=step))
-    assert "metrics" not in json.loads((tmp_path / "train.json").read_text())
+    assert "done" not in json.loads((tmp_path / "train.json").read_text())
     with pytest.raises(TrainingError, match="of another learning_rate"):
         train_sft(taught, NANO_DIR, tmp_path, settings, replace(FEW, learning_rate=1e-5))
     # The kill came in the middle of writing a checkpoint: it lacks its state.
@@ -145,7 +145,7 @@ def test_a_loss_that_is_none_ends_the_run_with_what_to_do(
     taught: TrainingData, settings: Checkpoint, tmp_path: Path
 ) -> None:
     wild = replace(FEW, learning_rate=1e18, warmup_share=0.0)
-    with pytest.raises(TrainingError, match=r"became (nan|inf) at step \d+\. .*--learning-rate"):
+    with pytest.raises(TrainingError, match=r"became (nan|inf) at step \d+\. .*lower the learning rate"):
         train_sft(taught, NANO_DIR, tmp_path, settings, wild)
 
 

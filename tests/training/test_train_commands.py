@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,10 @@ from lte_core.training import plan
 from lte_core.training.chain import CONFIGS, read_recipe, recipes
 from lte_core.training.config import GrpoConfig, Part, Segment, SftConfig, TrainingError
 from lte_core.training.lessons import read_data
+from tests.training.small_runs import NANO_DIR
 
 NANO = ("--model", "lte-nano")
+LOCATE, EXAMINE = (("grpo", "--segment", segment, "--data", "{scenes}") for segment in ("locate", "examine"))
 
 
 def train(*arguments: str) -> Result:
@@ -36,8 +39,26 @@ def told(result: Result) -> str:
         (("sft", "--data", "nowhere", *NANO), "There is no manifest at nowhere"),
         (("sft", "--data", "{empty}", *NANO), "no sample to train on"),
         (("sft", "--data", "{tests}", *NANO), "no sample to train on"),
-        (("sft", "--data", "{gone}", *NANO), "1 of 2 pictures are not there, such as"),
-        (("sft", "--data", "{broken}", *NANO), "1 lines are no samples"),
+        (("sft", "--data", "{gone}", *NANO), "1 of 2 pictures cannot be trained on. The first:"),
+        (("sft", "--data", "{broken}", *NANO), "1 lines cannot be used (line 1:"),
+        (("sft", "--data", "{small}", *NANO), "and the manifest says 400 x 448"),
+        (("sft", "--data", "{mute}", *NANO), "has no explanation to learn"),
+        (("sft", "--data", "{words}", *NANO), "lte-nano knows the words of TRACE-synth alone"),
+        (("sft", "--data", "{scenes}", *NANO, "--recipe", "{locating}"), "has no stage [sft]"),
+        ((*LOCATE, *NANO, "--no-bleu"), "does nothing in segment locate"),
+        ((*EXAMINE, *NANO, "--extra-penalty", "1"), "does nothing"),
+        (
+            (*LOCATE, *NANO, "--batch-size", "400"),
+            "A step asks 100 questions",
+        ),
+        (
+            (*LOCATE, *NANO, "--vllm-url", "http://h"),
+            "needs the package vllm",
+        ),
+        (
+            ("lte", "--data", "{scenes}", "--model", "{out}", "--recipe", "{locating}"),
+            "is what the training starts from",
+        ),
         (("sft", "--data", "{scenes}", "--model", "nowhere"), "There is no model at 'nowhere'"),
         (("sft", "--data", "{scenes}", "--model", "{empty}"), "no model"),
         (("sft", "--data", "{scenes}", *NANO, "--freeze", "eyes"), "expected vision, projector, language to freeze"),
@@ -50,7 +71,7 @@ def told(result: Result) -> str:
         ),
         (("grpo", "--segment", "both", "--data", "{scenes}", *NANO), "expected --segment locate or examine"),
         (
-            ("grpo", "--segment", "locate", "--data", "{scenes}", *NANO, "--batch-size", "6"),
+            (*LOCATE, *NANO, "--batch-size", "6"),
             "a multiple of generations",
         ),
         (("lte", "--data", "{scenes}", *NANO, "--recipe", "{odd}"), "batch_sise: Unexpected keyword argument"),
@@ -70,16 +91,27 @@ def test_what_cannot_work_is_told_before_work_starts(
         "tests": [line | {"split": "test"} for line in lines],
         "gone": [lines[0], lines[1] | {"image": "images/gone.jpg"}],
         "broken": [{"schema": "trace/9"}],
+        "small": [line | {"width": 400, "regions": []} for line in lines],
+        "mute": [line | {"explanation": " "} for line in lines],
+        "words": [line | {"explanation": "six fingers grow out of her left sleeve"} for line in lines],
     }
     names = {"scenes": str(scenes)}
     for name, records in written.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
         names[name] = str(tmp_path / name)
-    for name, text in (("odd", "[sft]\nbatch_sise = 4"), ("none", "devices = 2"), ("torn", "[sft")):
+    for name, text in (
+        ("odd", "[sft]\nbatch_sise = 4"),
+        ("none", "devices = 2"),
+        ("torn", "[sft"),
+        ("locating", "[locate]"),
+    ):
         (tmp_path / f"{name}.toml").write_text(text)
         names[name] = str(tmp_path / f"{name}.toml")
     out = tmp_path / "out"
+    if "{out}" in arguments:
+        shutil.copytree(NANO_DIR, out)
+        names["out"] = str(out)
     done = train(*(part.format(**names) for part in arguments), "--out", str(out))
     assert done.exit_code == 2, done.output
     assert complaint in told(done)
@@ -92,7 +124,7 @@ def test_too_little_memory_or_disk_is_told_before_work_starts(
 ) -> None:
     arguments = ("sft", "--data", str(scenes), *NANO, "--out", str(tmp_path / "out"))
     monkeypatch.setattr(plan, "_free_memory", lambda config: 1e6)
-    assert "GiB are free. Take --lora-rank" in told(train(*arguments))
+    assert "GiB are free. Take an adapter" in told(train(*arguments))
     monkeypatch.undo()
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1e6))
     assert "GiB free. Name another --out" in told(train(*arguments))
