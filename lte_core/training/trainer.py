@@ -234,5 +234,6 @@ def _save(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, confi
     elif trainer.is_world_process_zero():
         model.to(getattr(torch, config.save_as)).save_pretrained(out)
     if trainer.is_world_process_zero():
+        processor.tokenizer.backend_tokenizer.no_padding()  # how TRL padded its batches is nobody's affair
         processor.save_pretrained(out)
         checkpoint.save(out)
