@@ -5,9 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from lte_core.inference.detector import RegionChoice
 from lte_core.schema import Box, LocateResult, Region, Size
+
+if TYPE_CHECKING:  # the names of the sources are options of commands, whose help must not wait for images
+    from lte_core.inference.detector import RegionChoice
 
 
 class CropSource(StrEnum):
