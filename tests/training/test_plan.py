@@ -14,7 +14,7 @@ from lte_core.training.config import GrpoConfig, Segment, SftConfig
 from tests.training.small_runs import NANO_DIR
 
 TRAINS = """
-import json, resource, sys
+import sys
 from pathlib import Path
 from pydantic import TypeAdapter
 from lte_core.inference.checkpoint import Checkpoint
@@ -27,7 +27,9 @@ scenes, base, out, config = sys.argv[1:]
 (name, stage), = TypeAdapter(LteConfig).validate_json(config).stages()
 train = train_sft if name == "sft" else train_grpo
 train(read_data(Path(scenes)), Path(base), Path(out), Checkpoint.load(Path(base)), stage)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not `ru_maxrss`: that is at least what the process that started this one had.
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(status["VmHWM"].split()[0]) * 1024)
 """
 QUICK = {"workers": 0, "threads": 1, "device": "cpu"}
 
@@ -51,4 +53,4 @@ def test_what_a_training_takes_is_near_its_plan(
     assert done.returncode == 0, done.stderr[-2000:]
     config = SftConfig(**given | QUICK) if name == "sft" else GrpoConfig(segment=Segment.LOCATE, **given | QUICK)  # type: ignore[arg-type]
     planned = plan.plan(plan.read_shape(str(NANO_DIR), None), config).total
-    assert planned == pytest.approx(int(done.stdout.split()[-1]), rel=0.35)
+    assert planned == pytest.approx(int(done.stdout.split()[-1]), rel=0.4)
