@@ -17,7 +17,7 @@ from lte_core.inference.crop_sources import CropSource
 
 if TYPE_CHECKING:
     from lte_core.training.chain import LteConfig
-    from lte_core.training.config import TrainConfig
+    from lte_core.training.config import GrpoConfig, TrainConfig
     from lte_core.training.lessons import TrainingData
 
 MOST_TO_CALIBRATE = 600
@@ -112,21 +112,12 @@ def grpo(
     """Train one segment by group relative policy optimisation (TRL)."""
     given = dict(locals())
     from lte_core.inference.load import find
-    from lte_core.training.chain import LteConfig, read_recipe
-    from lte_core.training.config import GrpoConfig, Segment, TrainingError
+    from lte_core.training.chain import LteConfig
+    from lte_core.training.config import Segment
     from lte_core.training.grpo import train_grpo
 
     with options.told():
-        if segment not in set(Segment):
-            raise TrainingError(f"expected --segment locate or examine, got {segment!r}")
-        of_locate = ("dual_verdict", "extra_penalty", "iou_start", "iou_end")
-        elsewhere = ("no_bleu", "crops") if segment == Segment.LOCATE else of_locate
-        if wrong := [name for name in elsewhere if given[name]]:
-            raise TrainingError(f"--{wrong[0].replace('_', '-')} does nothing in segment {segment}")
-        config = GrpoConfig() if recipe is None else _stage(getattr(read_recipe(recipe), segment), recipe, segment)
-        rewards = _rewards(config.rewards, dual_verdict, no_bleu, extra_penalty=extra_penalty, iou_start=iou_start,
-                           iou_end=iou_end)  # fmt: skip
-        config = replace(options.changed(config, _of(given, GrpoConfig)), rewards=rewards, segment=Segment(segment))
+        config = _grpo_config(given)
         if plan:
             stages = LteConfig(locate=config) if segment == Segment.LOCATE else LteConfig(examine=config)
             options.show_plan(stages, model, devices)
@@ -135,6 +126,25 @@ def grpo(
         with options.claimed(out), training(segment) as report:
             made = train_grpo(read, base, out, _checkpoint(base), config, report)
         options.say(f"{made['samples']} samples; the model is in {out}")
+
+
+def _grpo_config(given: dict[str, Any]) -> GrpoConfig:
+    """What the options and the recipe say. Raises TrainingError for options that belong to the other segment."""
+    from lte_core.training.chain import read_recipe
+    from lte_core.training.config import GrpoConfig, Segment, TrainingError
+
+    segment, recipe = given["segment"], given["recipe"]
+    if segment not in set(Segment):
+        raise TrainingError(f"expected --segment locate or examine, got {segment!r}")
+    weights = ("extra_penalty", "iou_start", "iou_end")
+    elsewhere = ("no_bleu", "crops") if segment == Segment.LOCATE else ("dual_verdict", *weights)
+    if wrong := [name for name in elsewhere if given[name]]:
+        raise TrainingError(f"--{wrong[0].replace('_', '-')} does nothing in segment {segment}")
+    config = GrpoConfig() if recipe is None else _stage(getattr(read_recipe(recipe), segment), recipe, segment)
+    rewards = _rewards(
+        config.rewards, given["dual_verdict"], given["no_bleu"], **{name: given[name] for name in weights}
+    )
+    return replace(options.changed(config, _of(given, GrpoConfig)), rewards=rewards, segment=Segment(segment))
 
 
 def lte(

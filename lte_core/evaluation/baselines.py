@@ -76,7 +76,7 @@ def _run(told: str, command: Sequence[str], timeout_s: float | None) -> tuple[st
 
 
 def _end(running: subprocess.Popen[str]) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group that is gone
         os.killpg(running.pid, signal.SIGKILL)
 
 
