@@ -88,10 +88,11 @@ def report(
         rows = [row(one.name, one.outcomes) for one in loaded]
         if out is not None:
             write_report(loaded, rows, out, images, levels)
+        compared = comparisons(loaded)
         if as_json:
-            text = json.dumps(as_record(loaded, rows))
+            text = json.dumps(as_record(loaded, rows, compared))
         else:
-            text = markdown(loaded, rows, comparisons(loaded), [(one.name, by_source(one.outcomes)) for one in loaded])
+            text = markdown(loaded, rows, compared, [(one.name, by_source(one.outcomes)) for one in loaded])
     typer.echo(text)
     if out is not None:
         typer.echo(f"The report is in {out}", err=True)

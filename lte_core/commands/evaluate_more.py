@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lte_core.commands.telling import counting, told
-from lte_core.evaluation.modes import Mode
-from lte_core.inference.crop_sources import CropSource
 from lte_core.terminal import printable
 
 if TYPE_CHECKING:
+    from lte_core.evaluation.ablation import Planned
     from lte_core.evaluation.run import Samples
     from lte_core.evaluation.tables import Loaded
-    from lte_core.inference.detector import LocateThenExamine
+    from lte_core.inference.detector import Failure, LocateThenExamine
 
 SOME_FAILED = 3
 
@@ -62,10 +62,16 @@ def calibrate(
 def ablate(
     data: Data,
     out: Out,
-    model: Model = "lte-nano",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="As for eval predict; several are seeds of one training, in one row. lte-nano by default."),
+    ] = None,
     base: Annotated[str | None, typer.Option(help="An untrained model, for the first row.")] = None,
     extra: Annotated[
         list[str] | None, typer.Option(help="NAME=MODEL: another model with both looks, such as one without BLEU.")
+    ] = None,
+    single: Annotated[
+        list[str] | None, typer.Option(help="NAME=MODEL: a model that was trained to look once, and is asked once.")
     ] = None,
     floor_train: Annotated[
         Path | None, typer.Option(help="What the shortcut floor learns from; without it, the other parts of --data.")
@@ -75,35 +81,39 @@ def ablate(
     threads: Threads = None,
 ) -> None:
     """The paper's ablations in one table: steps of the method, and what Examine is shown."""
-    from lte_core.evaluation.run import RunConfig, predict_file
-    from lte_core.evaluation.tables import load, row, write_report
+    from lte_core.evaluation.ablation import LTE, plan
+    from lte_core.evaluation.tables import load, pooled, row, write_report
 
-    runs: list[tuple[str, str, RunConfig]] = [] if base is None else [("base", base, RunConfig(Mode.BASE))]
-    runs += [(f"model: {mode}", model, RunConfig(mode)) for mode in (Mode.EXPLAIN, Mode.SINGLE, Mode.LTE)]
-    shown = (CropSource.RANDOM, CropSource.LARGEST3, CropSource.ANNOTATED, CropSource.NONE)
-    runs += [(f"model: {crops} crops", model, RunConfig(crops=crops)) for crops in shown]
     with told():
-        for text in extra or []:
-            name, equals, other = text.partition("=")
-            if not equals:
-                raise ValueError(f"expected --extra NAME=MODEL, got {text!r}")
-            runs.append((f"extra: {name}", other, RunConfig()))
-        files, loaded_model, failed = [], None, []
-        for name, which, config in runs:
-            config = replace(config, split=split, limit=limit)
-            samples = _samples(data, split, limit)
-            if loaded_model is None or loaded_model[0] != which:
-                loaded_model = which, load_detector(which, threads)
-            path = out / f"{_slug(name)}.jsonl"
-            with counting(name, len(samples.samples)) as show:
-                failed += predict_file(loaded_model[1], samples, path, config, show)
-            files.append(replace(load(path), title=name))
-        files += _floor_row(floor_train, _samples(data, split, limit), out / "floor.jsonl")
-        text = write_report(files, [row(one.name, one.outcomes) for one in files], out)
+        planned = plan(model or ["lte-nano"], base, extra or [], single or [])
+        samples = _samples(data, split, limit)
+        failed = _predict_all(planned, samples, out, split, limit, threads)
+        rows = list(dict.fromkeys(one.row for one in planned))
+        files = [pooled(name, [load(out / f"{one.file}.jsonl") for one in planned if one.row == name]) for name in rows]
+        files += _floor_row(floor_train, samples, out / "floor.jsonl")
+        reference = files[rows.index(LTE)]
+        text = write_report(files, [row(one.name, one.outcomes) for one in files], out, reference=reference)
     typer.echo(text)
     for failure in failed[:5]:
         typer.echo(f"  {printable(f'{failure.path}: {failure.error}')}", err=True)
     raise typer.Exit(SOME_FAILED if failed else 0)
+
+
+def _predict_all(
+    planned: Sequence[Planned], samples: Samples, out: Path, split: str | None, limit: int | None, threads: int | None
+) -> list[Failure]:
+    """Every file that is not there yet, model by model: a large one is loaded once."""
+    from lte_core.evaluation.run import predict_file
+
+    failed = []
+    for which in dict.fromkeys(one.model for one in planned):
+        detector = load_detector(which, threads)
+        for one in planned:
+            if one.model == which:
+                config = replace(one.config, split=split, limit=limit)
+                with counting(one.file, len(samples.samples)) as show:
+                    failed += predict_file(detector, samples, out / f"{one.file}.jsonl", config, show)
+    return failed
 
 
 def _floor_row(train: Path | None, samples: Samples, path: Path) -> list[Loaded]:
@@ -238,7 +248,3 @@ def _leave(out: Path, failed: int, reasons: list[str]) -> None:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-
-
-def _slug(name: str) -> str:
-    return "-".join("".join(c if c.isalnum() else " " for c in name.lower()).split())

@@ -31,8 +31,9 @@ class Interval:
 class Compared:
     """A against B on the same images: by how much A is more accurate, with its interval, and McNemar's exact test.
 
-    `only_a` and `only_b` count the images that only one of them gets right; `p` is the chance of a split at least so
-    uneven if both were equally good (two-sided binomial; McNemar 1947). With groups of more than one image the
+    `only_a` and `only_b` count the images that only one of them gets right (more often right, where there are several
+    predictions of an image); `p` is the chance of a split at least so uneven if both were equally good (two-sided
+    binomial; McNemar 1947), None with several predictions of an image. With groups of more than one image the
     interval counts, and `p` is too sure of itself.
     """
 
@@ -41,7 +42,7 @@ class Compared:
     interval: Interval
     only_a: int
     only_b: int
-    p: float
+    p: float | None
 
 
 # Each figure is a sum over images divided by another: numerator and denominator of one image.
@@ -83,16 +84,16 @@ def intervals(outcomes: Sequence[Outcome], seed: int = 0, resamples: int = RESAM
 
 
 def compare(a: Sequence[Outcome], b: Sequence[Outcome], seed: int = 0, resamples: int = RESAMPLES) -> Compared:
-    """A against B; only images that both have count. Raises ValueError when there are none."""
+    """A against B; only images that both have count, each by the mean over its predictions (one for every seed of a
+    training). Raises ValueError when there are none."""
     from scipy.stats import binomtest
 
-    theirs = {_image(outcome): outcome for outcome in b}
-    pairs = [(outcome, theirs[_image(outcome)]) for outcome in a if _image(outcome) in theirs]
-    if not pairs:
+    ours, theirs = _by_image(a), _by_image(b)
+    both = [image for image in ours if image in theirs]
+    if not both:
         raise ValueError("expected predictions about the same images, got two sets without one in common")
-    ours, other = (np.array([o.final == o.label for o in side]) for side in zip(*pairs, strict=True))
-    gain = ours.astype(float) - other
-    groups, count = _groups([first for first, _ in pairs])
+    gain = np.array([_right(ours[image]) - _right(theirs[image]) for image in both])
+    groups, count = _groups([ours[image][0] for image in both])
     sums, sizes = np.zeros(count), np.zeros(count)
     np.add.at(sums, groups, gain)
     np.add.at(sizes, groups, 1)
@@ -101,12 +102,20 @@ def compare(a: Sequence[Outcome], b: Sequence[Outcome], seed: int = 0, resamples
     assert interval is not None
     only_a, only_b = int((gain > 0).sum()), int((gain < 0).sum())
     p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-    return Compared(len(pairs), float(gain.mean()), interval, only_a, only_b, p)
+    once = all(len(side[image]) == 1 for side in (ours, theirs) for image in both)
+    return Compared(len(both), float(gain.mean()), interval, only_a, only_b, p if once else None)
 
 
-def _image(outcome: Outcome) -> tuple[str, str, Verdict]:
-    """What has to agree for two predictions to be about one image."""
-    return outcome.id, outcome.sha256, outcome.label
+def _by_image(outcomes: Sequence[Outcome]) -> dict[tuple[str, str, Verdict], list[Outcome]]:
+    """Outcomes of one image: its id, hash and label have to agree for two predictions to be about it."""
+    found: dict[tuple[str, str, Verdict], list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault((outcome.id, outcome.sha256, outcome.label), []).append(outcome)
+    return found
+
+
+def _right(outcomes: Sequence[Outcome]) -> float:
+    return sum(o.final == o.label for o in outcomes) / len(outcomes)
 
 
 class _Ranked:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from lte_core.evaluation.intervals import Compared, Interval
-from lte_core.evaluation.metrics import Scores
+from lte_core.evaluation.metrics import Scores, score
 from lte_core.evaluation.tables import FLOOR, Loaded, Row
 from lte_core.text_metrics import TOKENISATION
 
@@ -47,6 +47,11 @@ LEGEND = (
     f"the images that has a P(generated). BLEU and ROUGE: {TOKENISATION}."
 )
 
+SEEDS = (
+    "In the tables above such rows pool the predictions of all their seeds, and an interval's resamples take an image "
+    "with all of them: it is about the images, and this table about the trainings."
+)
+
 NO_FLOOR = (
     "The shortcut floor is missing here: what size, format and spectrum alone give away, without a look at the "
     "content. `eval floor --data DIR --out F.jsonl` measures it; give that file to the report, too."
@@ -60,7 +65,8 @@ def markdown(files: Sequence[Loaded], rows: Sequence[Row], compared: Sequence[tu
     if not any(FLOOR in row.name for row in rows):
         parts.insert(3, NO_FLOOR)
     if compared:
-        parts += ["## Is the first one better?", _comparisons(compared)]
+        parts += [f"## Is {_plain(compared[0][0])} better?", _comparisons(compared)]
+    parts += _over_seeds(files)
     for name, listed in sources:
         if listed:
             parts += [f"## By data set and generator: {_plain(name)}", table(listed, COLUMNS[:5])]
@@ -93,15 +99,26 @@ def _comparisons(compared: Sequence[tuple[str, str, Compared]]) -> str:
     for a, b, c in compared:
         lines.append(
             f"- {_plain(a)} against {_plain(b)}: {c.difference:+.3f} accuracy [{c.interval.low:+.3f}, "
-            f"{c.interval.high:+.3f}] on {c.n:,} images; only the first is right on {c.only_a:,}, only the second on "
-            f"{c.only_b:,} (McNemar p = {c.p:.2g})."
+            f"{c.interval.high:+.3f}] on {c.n:,} images; {_split(c)}."
         )
     return "\n".join(lines)
 
 
+def _split(c: Compared) -> str:
+    if c.p is None:
+        return f"the first is more often right on {c.only_a:,}, the second on {c.only_b:,}"
+    return f"only the first is right on {c.only_a:,}, only the second on {c.only_b:,} (McNemar p = {c.p:.2g})"
+
+
+def _over_seeds(files: Sequence[Loaded]) -> list[str]:
+    """What the rows of several seeds are made of: chance in training, beside that of the images."""
+    rows = [Row(one.name, score(one.outcomes), {}) for loaded in files for one in loaded.seeds]
+    return ["## Seed by seed", table(rows, COLUMNS), SEEDS] if rows else []
+
+
 def _files(files: Sequence[Loaded]) -> str:
     lines = ["| name | predictions | sha256 | model's sha256 | commit |", "| --- | --- | --- | --- | --- |"]
-    for loaded in files:
+    for loaded in (one for row in files for one in row.seeds or [row]):
         model = (loaded.run.get("model") or {}).get("sha256") or "–"
         commit = loaded.run.get("commit") or "–"
         path = _plain(str(loaded.path))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,11 @@ FLOOR = "shortcut floor"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A predictions file: its lines as outcomes, and what made it (empty where the file beside is missing)."""
+    """A predictions file: its lines as outcomes, and what made it (empty where the file beside is missing).
+
+    `seeds` are the files of which `outcomes` is the whole, where there are several (`pooled`): this one, and others
+    that were made alike by the same training with another seed.
+    """
 
     path: Path
     sha256: str
@@ -36,6 +40,7 @@ class Loaded:
     outcomes: Sequence[Outcome]
     bad: Sequence[str] = ()
     title: str | None = None
+    seeds: Sequence[Loaded] = ()
 
     @property
     def name(self) -> str:
@@ -79,6 +84,16 @@ def load(path: Path) -> Loaded:
     return Loaded(path, file_hash(path), run, list(found.values()), bad)
 
 
+def pooled(title: str, files: Sequence[Loaded]) -> Loaded:
+    """Files of one training with several seeds as one row; a single one as it is. An image is drawn for its interval
+    with the predictions of all seeds: they say less than as many images."""
+    if len(files) == 1:
+        return replace(files[0], title=title)
+    seeds = [replace(one, title=f"{title}, seed {number}") for number, one in enumerate(files, 1)]
+    together = [replace(o, group=o.group if o.group is not None else o.id) for one in seeds for o in one.outcomes]
+    return replace(seeds[0], outcomes=together, bad=[b for one in seeds for b in one.bad], title=title, seeds=seeds)
+
+
 def _run(path: Path) -> dict[str, Any]:
     """What made a file, where the file beside says so."""
     try:
@@ -106,12 +121,14 @@ def by_source(outcomes: Sequence[Outcome]) -> list[Row]:
     ]
 
 
-def comparisons(files: Sequence[Loaded]) -> list[tuple[str, str, Compared]]:
-    """The first file against each other one, on the images that both have."""
-    found = []
-    for other in files[1:]:
+def comparisons(files: Sequence[Loaded], reference: Loaded | None = None) -> list[tuple[str, str, Compared]]:
+    """One file, the first unless another is named, against each other one, on the images that both have."""
+    found, first = [], reference or files[0]
+    for other in files:
+        if other is first:
+            continue
         try:
-            found.append((files[0].name, other.name, compare(files[0].outcomes, other.outcomes)))
+            found.append((first.name, other.name, compare(first.outcomes, other.outcomes)))
         except ValueError:
             continue  # no image in common
     return found
@@ -130,16 +147,19 @@ def flips(path: Path, most: int = 12) -> dict[str, list[tuple[Truth, Detection]]
 
 
 def write_report(
-    files: Sequence[Loaded], rows: Sequence[Row], out: Path, images: Path | None = None, levels: Path | None = None
-) -> str:
+    files: Sequence[Loaded], rows: Sequence[Row], out: Path, images: Path | None = None, levels: Path | None = None,
+    reference: Loaded | None = None,
+) -> str:  # fmt: skip
     """Write `report.json`, `report.md` and `report.html`; gives the Markdown.
 
-    `levels` is a folder of `eval robustness`, whose table and curve come in, too.
+    `levels` is a folder of `eval robustness`, whose table and curve come in, too. The others are compared with
+    `reference`, or with the first.
     """
     from lte_core.evaluation.report import markdown
     from lte_core.evaluation.report_html import page
 
-    text = markdown(files, rows, comparisons(files), [(one.name, by_source(one.outcomes)) for one in files])
+    compared = comparisons(files, reference)
+    text = markdown(files, rows, compared, [(one.name, by_source(one.outcomes)) for one in files])
     curve = ""
     if levels is not None:
         from lte_core.evaluation.hold import robustness_curve, robustness_text
@@ -149,27 +169,32 @@ def write_report(
         text += "\n" + robustness_text(held, stability).replace("# ", "## ", 1)
         curve = robustness_curve(held)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(json.dumps(as_record(files, rows), indent=2) + "\n", encoding="utf-8")
+    (out / "report.json").write_text(json.dumps(as_record(files, rows, compared), indent=2) + "\n", encoding="utf-8")
     (out / "report.md").write_text(text, encoding="utf-8")
     (out / "report.html").write_text(page(text, files, rows, images, curve), encoding="utf-8")
     return text
 
 
-def as_record(files: Sequence[Loaded], rows: Sequence[Row]) -> dict[str, Any]:
+def as_record(
+    files: Sequence[Loaded], rows: Sequence[Row], compared: Sequence[tuple[str, str, Compared]]
+) -> dict[str, Any]:
     """What `eval report --json` prints: the first file's figures at the top, and all of them under `files`."""
     listed = []
     for loaded, made in zip(files, rows, strict=True):
-        figures = asdict(made.scores)
-        figures.pop("bins")
-        listed.append(
-            {
-                "name": made.name,
-                "file": str(loaded.path),
-                "sha256": loaded.sha256,
-                "run": loaded.run,
-                **figures,
-                "intervals": {name: [i.low, i.high] for name, i in made.intervals.items()},
-            }
-        )
-    told = [{"a": a, "b": b, **asdict(found)} for a, b, found in comparisons(files)]
+        seeds = [_figures(one, row(one.name, one.outcomes)) for one in loaded.seeds]
+        listed.append(_figures(loaded, made) | ({"seeds": seeds} if seeds else {}))
+    told = [{"a": a, "b": b, **asdict(found)} for a, b, found in compared]
     return {**listed[0], "tokenisation": TOKENISATION, "files": listed, "comparisons": told}
+
+
+def _figures(loaded: Loaded, made: Row) -> dict[str, Any]:
+    figures = asdict(made.scores)
+    figures.pop("bins")
+    return {
+        "name": made.name,
+        "file": str(loaded.path),
+        "sha256": loaded.sha256,
+        "run": loaded.run,
+        **figures,
+        "intervals": {name: [i.low, i.high] for name, i in made.intervals.items()},
+    }

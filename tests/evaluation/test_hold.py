@@ -226,37 +226,36 @@ def test_outside_the_band_few_are_wrong(scored: list[tuple[float, Verdict]], err
 
 
 def test_ablations_come_as_one_table(data: Path, tmp_path: Path) -> None:
-    others = tmp_path / "others"
+    others, out, trained = tmp_path / "others", tmp_path / "ablate", tmp_path / "trained"
     write_dataset(others, 6, 79, plain_share=0.0)
-    out = tmp_path / "ablate"
-    arguments = (
-        "ablate",
-        "--data",
-        str(data),
-        "--out",
-        str(out),
-        "--base",
-        NANO,
-        "--extra",
-        f"again={NANO}",
-        "--limit",
-        "4",
-        "--floor-train",
-        str(others),
-    )
+    shutil.copytree(MODELS / NANO, trained)
+    for stage in ("1-sft", "2-locate"):
+        shutil.copytree(MODELS / NANO, trained / "stages" / stage)
+    options = {
+        "--data": data, "--out": out, "--base": NANO, "--limit": 4, "--floor-train": others,
+    }  # fmt: skip
+    models = ("--model", NANO, "--model", str(trained), "--extra", f"again={NANO}", "--single", f"E+G={NANO}")
+    arguments = ("ablate", *(str(part) for option in options.items() for part in option), *models)
     done = evaluate(*arguments)
     assert done.exit_code == 0, done.output
     record = json.loads((out / "report.json").read_text())
     assert [one["name"] for one in record["files"]] == [
         "base", "model: explain", "model: single", "model: lte", "model: random crops", "model: largest3 crops",
-        "model: annotated crops", "model: none crops", "extra: again", "shortcut floor",
+        "model: annotated crops", "model: none crops", "after 1-sft", "extra: again", "one look: E+G", "shortcut floor",
     ]  # fmt: skip
     by_name = {one["name"]: one for one in record["files"]}
-    assert by_name["extra: again"]["acc"] == by_name["model: lte"]["acc"]
-    assert (out / "report.html").exists()
+    lte = by_name["model: lte"]
+    assert (lte["n"], [one["n"] for one in lte["seeds"]], lte["acc"]) == (8, [4, 4], by_name["extra: again"]["acc"])
+    assert lte["intervals"]["acc"] == by_name["extra: again"]["intervals"]["acc"], "two seeds alike know no more images"
+    assert by_name["one look: E+G"]["acc"] == by_name["model: single"]["acc"]
+    assert {one["a"] for one in record["comparisons"]} == {"model: lte"}
+    assert "Seed by seed" in (out / "report.html").read_text()
     before = {path.name: path.read_bytes() for path in out.glob("*.jsonl")}
+    assert "model-lte-seed2.jsonl" in before
     assert evaluate(*arguments).exit_code == 0
     assert {path.name: path.read_bytes() for path in out.glob("*.jsonl")} == before
+    for wrong in ("again", "=lte-nano", "again="):
+        assert evaluate("ablate", "--data", str(data), "--out", str(out), "--extra", wrong).exit_code == 2
 
 
 @pytest.mark.parametrize("doubt", [0.1, 1e-3, 1e-9, 1e-40])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,17 @@ def test_one_model_against_another() -> None:
     assert (same.difference, same.p, same.interval.low, same.interval.high) == (0, 1, 0, 0)
     with pytest.raises(ValueError, match="same images"):
         compare(good, [Outcome(REAL, REAL, REAL, id="other")])
+
+
+def test_seeds_of_a_training_are_compared_by_the_image() -> None:
+    good, better, poor = drawn(200, 0.8, 1), drawn(200, 0.9, 2), drawn(200, 0.6, 3)
+    pool = [*good, *(replace(o, label=g.label, final=o.final) for o, g in zip(better, good, strict=True))]
+    poor = [replace(o, label=g.label) for o, g in zip(poor, good, strict=True)]
+    found = compare(pool, poor)
+    assert found.difference == pytest.approx(score(pool).acc - score(poor).acc)
+    assert (found.n, found.p) == (200, None), "McNemar's test knows one prediction of an image"
+    once = compare(good, poor)
+    assert compare([*good, *good], poor) == replace(once, p=None)
 
 
 @given(st.integers(1, 40), st.randoms())
