@@ -19,6 +19,7 @@ for command in (lte, sft, grpo):
 
 Data = Annotated[Path, typer.Option(help="A folder with manifest.jsonl and its images.")]
 Out = Annotated[Path, typer.Option(help="Folder for the result; an interrupted run in it is continued.")]
+Start = Annotated[Path | None, typer.Option(help="An earlier base, to be trained further.")]
 
 
 @app.command()
@@ -27,6 +28,8 @@ def base(
     out: Out,
     see: Annotated[int, typer.Option(help="Samples of the vision-only stage.")] = 10_000,
     speak: Annotated[int, typer.Option(help="Samples of the stage with both replies.")] = 26_000,
+    start: Start = None,
+    learning_rate: Annotated[float, typer.Option(help="The highest one of each stage.")] = 1.5e-3,
     seed: Annotated[int, typer.Option(help="The same seed gives the same samples.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -39,7 +42,10 @@ def base(
     from lte_core.training.pretrain import PretrainConfig, Pretraining
     from lte_core.training.scenes import examples
 
-    config = PretrainConfig(see_samples=see, speak_samples=speak, seed=seed, threads=threads, device=device)
+    config = PretrainConfig(
+        see_samples=see, speak_samples=speak, learning_rate=learning_rate, seed=seed, threads=threads, device=device,
+        start=str(start) if start else None,
+    )  # fmt: skip
     tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind])
     with told():
         scenes = examples(data)
@@ -54,14 +60,14 @@ def nano(
     out: Out,
     photos: Annotated[Path | None, typer.Option(help="Folder with photos for backgrounds and plain pictures.")] = None,
     test_scenes: Annotated[int, typer.Option(min=1, help="Unseen scenes to measure on.")] = 1_200,
-    start: Annotated[Path | None, typer.Option(help="An earlier nano, to be trained further.")] = None,
+    start: Start = None,
     only_once: Annotated[
         bool, typer.Option("--single-round", help="The control: one look at the full 448 px. Its I-Acc is what counts.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Rebuild the model that ships: scenes, base, SFT, and its numbers on unseen scenes."""
+    """A model like the one that ships, from nothing: scenes, base, the recipe, and its numbers on unseen scenes."""
     from lte_core.evaluation.card import calibrate, measure
     from lte_core.training.nano_build import NanoRecipe, build, single_round
 

@@ -41,7 +41,8 @@ class TrainConfig:
     `batch_size` counts rows a device and pass, `accumulate` passes a step. `warmup_share` is a share of all steps.
     `freeze`: parts that are not trained. `lora_rank` 0 trains the weights themselves, more an adapter of that rank on
     every linear layer, which is merged at the end. `weights`: in which the model is held while it is trained;
-    `bf16` computes in bfloat16 (None: where there is a GPU). `save_as`: in which the result is written.
+    `bf16` computes in bfloat16 (None: where there is a GPU). `save_as`: in which the result is written (under
+    DeepSpeed and FSDP as it is trained: they gather and write it themselves).
     """
 
     learning_rate: float = 2e-5

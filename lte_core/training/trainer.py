@@ -22,6 +22,7 @@ import torch
 from transformers import AutoModelForImageTextToText, EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
+from lte_core.files import write_whole
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.training.config import Part, TrainConfig, TrainingError
 from lte_core.training.record import Record, draw_curves, write_record
@@ -141,6 +142,22 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             self._report(Progress(state.global_step, state.max_steps, figures))
 
 
+class Clock(TrainerCallback):  # type: ignore[misc]
+    """The seconds that a run took, those before it was interrupted too: kept beside the checkpoints at every save."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file, self._started, self._before = folder / "seconds.json", time.perf_counter(), 0.0
+        if last_checkpoint(folder) and self._file.is_file():
+            self._before = float(json.loads(self._file.read_text(encoding="utf-8")))
+
+    def seconds(self) -> float:
+        return self._before + time.perf_counter() - self._started
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            write_whole(self._file, json.dumps(self.seconds()))
+
+
 def stopping(patience: int | None, eval_steps: int, save_steps: int) -> dict[str, Any]:
     """Arguments for early stopping on the validation split, or none."""
     if patience is None:
@@ -163,7 +180,8 @@ def callbacks(report: Report | None, patience: int | None = None) -> list[Any]:
 def run(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, config: TrainConfig, about: Record) -> Record:
     """Train, from the last complete checkpoint in `out` if there is one; then save what came of it."""
     trainer.remove_callback(PrinterCallback)
-    started = time.perf_counter()
+    clock = Clock(out / CHECKPOINTS)
+    trainer.add_callback(clock)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
     if not trainer.state.global_step:
         raise TrainingError("There was no step to take: the data is less than one batch.")
@@ -171,7 +189,7 @@ def run(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, config:
     _save(trainer, processor, checkpoint, out, config)
     made = about | {
         "metrics": result.metrics,
-        "seconds": time.perf_counter() - started,
+        "seconds": clock.seconds(),
         "history": history,
         "done": True,
     }

@@ -65,9 +65,11 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     torn = tmp_path / "checkpoints" / "checkpoint-99"
     torn.mkdir(parents=True)
     (torn / "model.safetensors").write_bytes(b"half")
+    (tmp_path / "checkpoints" / "seconds.json").write_text("1000.0")
     log = Log()
-    train_sft(taught, NANO_DIR, tmp_path, settings, FEW, log)
+    made = train_sft(taught, NANO_DIR, tmp_path, settings, FEW, log)
     saved = step - 1 - (step - 1) % 2
+    assert (made["seconds"] > 1000) is (saved > 0), "what was done before the kill took time, too"
     assert sorted(log.of("loss")) == list(range(saved + 1, 7)), "no step is skipped or done twice"
     undisturbed = whole[1].of("loss")
     assert all(value == pytest.approx(undisturbed[at], abs=1e-4) for at, value in log.of("loss").items())
