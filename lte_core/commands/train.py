@@ -37,7 +37,6 @@ def base(
     """Make lte-nano's base from a folder that `trace synth` wrote."""
     from lte_core.dataset.synth import VOCABULARY, Kind
     from lte_core.training import nano
-    from lte_core.training.config import TrainingError
     from lte_core.training.nano_build import checkpoint, progress_line
     from lte_core.training.pretrain import PretrainConfig, Pretraining
     from lte_core.training.scenes import examples
@@ -48,10 +47,7 @@ def base(
     )  # fmt: skip
     tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind])
     with told():
-        scenes = examples(data)
-        if not scenes:
-            raise TrainingError(f"{data} has no scene to learn from: `trace synth` makes some.")
-        Pretraining(scenes, tokenizer, out, config).run(lambda p: typer.echo(progress_line(p)))
+        Pretraining(examples(data), tokenizer, out, config).run(lambda p: typer.echo(progress_line(p)))
         checkpoint().save(out)
 
 

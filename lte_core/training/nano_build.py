@@ -67,9 +67,8 @@ def build(out: Path, photos: Path | None, recipe: NanoRecipe, say: Callable[[str
     data, base, model = out / "train", out / "base", out / "lte-nano"
     write_dataset(data, recipe.train_scenes, recipe.train_seed, photos, workers=recipe.base.threads)
     say(f"{recipe.train_scenes} scenes are in {data}")
-    if not (base / "pretrain.json").exists():
-        tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind], recipe.base.image_wh)
-        Pretraining(examples(data), tokenizer, base, recipe.base).run(lambda p: say(progress_line(p)))
+    tokenizer = nano.make_tokenizer(VOCABULARY, [kind.value for kind in Kind], recipe.base.image_wh)
+    Pretraining(examples(data), tokenizer, base, recipe.base).run(lambda p: say(progress_line(p)))
     checkpoint(recipe.base.image_wh).save(base)
     say(f"the base is in {base}")
     train_lte(read_data(data), base, model, recipe.lte, tell)

@@ -10,12 +10,12 @@ and without them a model of this size does not learn to ground in any affordable
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,8 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from lte_core.schema import Size
-from lte_core.training import nano
+from lte_core.training import nano, record
+from lte_core.training.config import TrainingError
 from lte_core.training.dense import DenseNano
 from lte_core.training.packing import CLASSES, Batch, Example, Packer, SceneData
 
@@ -126,19 +127,27 @@ class Pretraining:
         self, examples: Sequence[Example], tokenizer: Any, out: Path, config: PretrainConfig = PretrainConfig()
     ) -> None:
         if not examples:
-            raise ValueError("expected at least one scene to learn from, found none")
+            raise TrainingError("expected at least one scene to learn from, found none: `trace synth` makes some")
+        if config.start and not Path(config.start).is_dir():
+            raise TrainingError(f"There is no base in {config.start}. Name the folder of an earlier one.")
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.out, self.tokenizer = config, out, tokenizer
         self.packer = Packer(tokenizer, config.image_wh)
         self.data = SceneData(examples, self.packer, config.seed)
+        data = hashlib.sha256("\n".join(example.image.name for example in examples).encode()).hexdigest()
+        earlier = Path(config.start) if config.start else None
+        self.about = record.about("base", config, None, earlier, data, len(examples))
         start, seed = config.start, config.seed
         model = nano.load_model(start, tokenizer) if start else nano.make_model(tokenizer, seed=seed)
         self.net = DenseNano(model, CLASSES).to(config.device)
 
     def run(self, report: Callable[[Progress], None]) -> None:
-        """Train both stages, save the base (without the heads) in `out`."""
-        self.out.mkdir(parents=True, exist_ok=True)
+        """Train both stages, save the base (without the heads) in `out`; a finished one is left as it is. Raises
+        TrainingError when `out` holds another run."""
+        if record.finished(self.out, self.about):
+            return
+        record.write_record(self.out, self.about)
         if not self.config.start and not (self.out / "resume.pt").exists():
             sample = [self.data[i] for i in range(min(200, len(self.data)))]
             pixels = [torch.tensor(item.image)[None] for item in sample]
@@ -149,7 +158,8 @@ class Pretraining:
             self._stage(stage, offset, count, report)
             offset += count
         nano.save(self.net.model, self.tokenizer, self.out, self.config.image_wh)
-        (self.out / "pretrain.json").write_text(json.dumps(asdict(self.config), indent=2) + "\n")
+        record.write_record(self.out, self.about | {"done": True})
+        (self.out / "resume.pt").unlink()
 
     def _stage(self, stage: Stage, offset: int, count: int, report: Callable[[Progress], None]) -> None:
         config = self.config

@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lte_core.files import write_whole
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.load import weights_hash
 from lte_core.runs import commit
 from lte_core.training.config import TrainConfig, TrainingError
+
+if TYPE_CHECKING:
+    from lte_core.training.pretrain import PretrainConfig
 
 FILE_NAME = "train.json"
 _LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets")
@@ -26,14 +29,15 @@ Record = dict[str, Any]
 
 
 def about(
-    stage: str, config: TrainConfig, checkpoint: Checkpoint, base: Path, data_sha256: str, samples: int
-) -> Record:
-    """What decides the outcome of a run: another run with the same comes to the same."""
+    stage: str, config: TrainConfig | PretrainConfig, checkpoint: Checkpoint | None, base: Path | None,
+    data_sha256: str, samples: int,
+) -> Record:  # fmt: skip
+    """What decides the outcome of a run: another run with the same comes to the same. `base` None: from nothing."""
     return {
         "stage": stage,
         "config": json.loads(json.dumps(asdict(config))),
-        "checkpoint": json.loads(json.dumps(asdict(checkpoint))),
-        "base_sha256": weights_hash(base),
+        "checkpoint": checkpoint and json.loads(json.dumps(asdict(checkpoint))),
+        "base_sha256": base and weights_hash(base),
         "data_sha256": data_sha256,
         "samples": samples,
         "processes": processes(),
@@ -58,7 +62,7 @@ def of_chain(stages: Mapping[str, TrainConfig], checkpoint: Checkpoint, base: Pa
 
 
 _DECIDES = ("stage", "checkpoint", "base_sha256", "data_sha256", "samples", "processes")
-_INDIFFERENT = {"threads", "device", "workers", "save_steps", "log_steps", "report_to", "vllm_url"}
+_INDIFFERENT = {"threads", "device", "workers", "save_steps", "save_every", "log_steps", "report_to", "vllm_url"}
 """Settings that may change when a run goes on."""
 
 
@@ -110,7 +114,7 @@ def wait() -> None:
     PartialState().wait_for_everyone()
 
 
-def _device(config: TrainConfig) -> str:
+def _device(config: TrainConfig | PretrainConfig) -> str:
     import torch
 
     count = processes()

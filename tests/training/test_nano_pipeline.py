@@ -23,7 +23,7 @@ from lte_core.inference.load import load_model
 from lte_core.schema import Detection
 from lte_core.training import nano
 from lte_core.training.chain import LteConfig
-from lte_core.training.config import SftConfig
+from lte_core.training.config import SftConfig, TrainingError
 from lte_core.training.lessons import read_data
 from lte_core.training.nano_build import NanoRecipe, build, checkpoint
 from lte_core.training.packing import CLASSES, Packer, SceneData
@@ -100,8 +100,15 @@ def test_a_killed_pretraining_ends_with_the_same_weights(
     with pytest.raises(Killed):
         run.run(lambda progress: None)
     assert saves == [4, 8, 12]
+    with pytest.raises(TrainingError, match="another run, of another seed"):
+        Pretraining(examples(data), tokenizer, tmp_path, replace(SMALL, seed=5)).run(lambda progress: None)
+    with pytest.raises(TrainingError, match="another run, of another data"):
+        Pretraining(examples(data)[1:], tokenizer, tmp_path, SMALL).run(lambda progress: None)
     Pretraining(examples(data), tokenizer, tmp_path, SMALL).run(lambda progress: None)
     assert (tmp_path / "model.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
+    told: list[object] = []
+    Pretraining(examples(data), tokenizer, tmp_path, SMALL).run(told.append)
+    assert not told, "a finished one is left as it is"
 
 
 def test_no_scenes_is_an_error(tokenizer: Any, tmp_path: Path) -> None:
@@ -137,6 +144,8 @@ def test_an_earlier_nano_with_other_words_is_refused(data: Path, base: Path, tmp
     other = nano.make_tokenizer(("owl",), ("weave",))
     with pytest.raises(nano.VocabularyError, match="another vocabulary"):
         Pretraining(examples(data), other, tmp_path, replace(SMALL, start=str(base)))
+    with pytest.raises(TrainingError, match="no base in"):
+        Pretraining(examples(data), other, tmp_path, replace(SMALL, start=str(tmp_path / "none")))
 
 
 @pytest.mark.slow
