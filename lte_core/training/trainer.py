@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, EarlyStoppingCallback, PrinterCallback, TrainerCallback
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.utils import logging
 
 from lte_core.files import write_whole
@@ -198,6 +199,7 @@ def run(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, config:
         write_record(out, made)
         shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
+    unset_hf_deepspeed_config()  # else whatever is loaded next would be shared out over the devices, too
     return made
 
 
@@ -248,7 +250,10 @@ def _save(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, confi
     if config.lora_rank:
         model = model.merge_and_unload()
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        # transformers' loading under ZeRO-3 keeps a renaming of which saving makes model.model.*, known to nobody else.
+        model._weight_conversions = None
         trainer.save_model(str(out))  # gathers what is spread over the devices
+        (out / "training_args.bin").unlink(missing_ok=True)  # a pickle, of which train.json has all
     elif trainer.is_world_process_zero():
         model.to(getattr(torch, config.save_as)).save_pretrained(out)
     if trainer.is_world_process_zero():
