@@ -5,11 +5,13 @@ Calls no model (`detector.py` does) and cuts no crops (`examine.py` does).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lte_core.boxes import clip, rescale
 from lte_core.inference.checkpoint import Checkpoint, calibrate
 from lte_core.schema import Box, LocateResult, Region, Size
 from lte_core.vlm.base import Query, Question, Reply
-from lte_core.vlm.replies import ReplyError, parse_locate
+from lte_core.vlm.replies import LocateReply, ReplyError, parse_locate
 
 MAX_REGIONS = 8
 _MAX_LABEL_CHARS = 80
@@ -27,15 +29,22 @@ def locate_result(reply: Reply, frame_wh: Size, image_wh: Size, temperature: flo
     shortened. Boxes with nothing inside the image are dropped, and those beyond the first 8.
     """
     try:
-        read = parse_locate(reply.text)
-        places = ((to_original(region.box, frame_wh, image_wh), region.label) for region in read.regions)
-        regions = [Region(box, label[:_MAX_LABEL_CHARS].strip()) for box, label in places if box is not None]
-        if read.regions and not regions:
-            raise ReplyError("unreadable boxes", "All boxes of the reply lie outside the image.")
+        read = read_locate(reply.text, frame_wh, image_wh)
     except ReplyError as problem:
         return LocateResult("", (), None, None, reply.text, str(problem))
     p_generated = calibrate(reply.p_generated, temperature)
-    return LocateResult(read.explanation, tuple(regions[:MAX_REGIONS]), read.verdict, p_generated, reply.text)
+    return LocateResult(read.explanation, read.regions[:MAX_REGIONS], read.verdict, p_generated, reply.text)
+
+
+def read_locate(text: str, frame_wh: Size, image_wh: Size) -> LocateReply:
+    """The reply with all its boxes that lie in the image, in its pixels. Raises ReplyError for one that cannot be
+    read; also when it names boxes and none of them lies in the image."""
+    read = parse_locate(text)
+    places = ((to_original(region.box, frame_wh, image_wh), region.label) for region in read.regions)
+    regions = tuple(Region(box, label[:_MAX_LABEL_CHARS].strip()) for box, label in places if box is not None)
+    if read.regions and not regions:
+        raise ReplyError("boxes outside", "All boxes of the reply lie outside the image.")
+    return replace(read, regions=regions)
 
 
 def to_original(box: Box, frame_wh: Size, image_wh: Size) -> Box | None:

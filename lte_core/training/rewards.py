@@ -5,6 +5,9 @@
     R_C    = 1[v = y]
     R_BLEU = BLEU-2(E', E_ref)
 
+The paper asks R_F for a valid <verdict> alone. Ours asks of Query 1 for its boxes, too: a reply that inference cannot
+read is worth nothing there, and so here (both read it by `inference/locate.py`).
+
 Pure: texts and samples in, numbers in [0, 1] out. An unreadable reply gets 0 for everything, and `unreadable` says of
 which kind it is, so that it can be counted. What is ours is off by default: as written R_IoU never punishes a box, and
 so a policy learns to shower them; `extra_penalty` is the remedy.
@@ -16,10 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lte_core.boxes import iou, match, mean_best_iou
-from lte_core.inference.locate import MAX_REGIONS, to_original
+from lte_core.inference.locate import MAX_REGIONS, read_locate
 from lte_core.schema import Box, Region, Size, Verdict
 from lte_core.text_metrics import bleu
-from lte_core.vlm.replies import ExamineReply, LocateReply, ReplyError, parse_examine, parse_locate
+from lte_core.vlm.replies import ReplyError, parse_examine
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,6 @@ class Rewarded:
     unreadable: str | None = None
 
 
-def format_reward(text: str, *, locate: bool) -> float:
-    """R_F."""
-    return 0.0 if isinstance(_read(text, locate=locate), ReplyError) else 1.0
-
-
 def iou_reward(reference: Sequence[Box], predicted: Sequence[Box]) -> float:
     """R_IoU as the paper writes it. 1 when both are empty, 0 when only one is: the formula is silent there."""
     if not reference:
@@ -87,13 +85,12 @@ def reward_locate(
     config: RewardConfig = RewardConfig(), progress: float = 0.0,
 ) -> Rewarded:  # fmt: skip
     """Query 1's reward for a reply whose boxes are in `frame_wh`, against the sample's in pixels of the image."""
-    read = _read(text, locate=True)
-    if isinstance(read, ReplyError):
-        return Rewarded(0.0, {"format": 0.0, "iou": 0.0}, read.reason)
-    assert isinstance(read, LocateReply)
-    places = [box for region in read.regions if (box := to_original(region.box, frame_wh, image_wh)) is not None]
-    predicted, reference = places[:MAX_REGIONS], [region.box for region in regions]
-    parts = {"format": 1.0, "iou": iou_reward(reference, predicted)}
+    try:
+        read = read_locate(text, frame_wh, image_wh)
+    except ReplyError as problem:
+        return Rewarded(0.0, {"format": 0.0, "iou": 0.0}, problem.reason)
+    predicted, reference = [region.box for region in read.regions], [region.box for region in regions]
+    parts = {"format": 1.0, "iou": iou_reward(reference, predicted[:MAX_REGIONS])}
     total = config.format + config.iou_weight(progress) * parts["iou"]
     if config.extra_penalty:
         parts["extra"] = -config.extra_penalty * superfluous(reference, predicted, config.match_iou)
@@ -107,9 +104,10 @@ def reward_locate(
 
 def reward_examine(text: str, explanation: str, label: Verdict, config: RewardConfig = RewardConfig()) -> Rewarded:
     """Query 2's reward: R_C + R_BLEU against the sample's label and explanation."""
-    read = _read(text, locate=False)
-    if isinstance(read, ReplyError):
-        return Rewarded(0.0, {"verdict": 0.0, "bleu": 0.0}, read.reason)
+    try:
+        read = parse_examine(text)
+    except ReplyError as problem:
+        return Rewarded(0.0, {"verdict": 0.0, "bleu": 0.0}, problem.reason)
     parts = {"verdict": verdict_reward(read.verdict, label), "bleu": bleu_reward(read.explanation, explanation)}
     return Rewarded(config.verdict * parts["verdict"] + config.bleu * parts["bleu"], parts)
 
@@ -117,10 +115,3 @@ def reward_examine(text: str, explanation: str, label: Verdict, config: RewardCo
 def duplicates(boxes: Sequence[Box], least: float = 0.8) -> int:
     """How many boxes repeat one before them: what a showered reply looks like, for logs."""
     return sum(any(iou(box, earlier) >= least for earlier in boxes[:place]) for place, box in enumerate(boxes))
-
-
-def _read(text: str, *, locate: bool) -> LocateReply | ExamineReply | ReplyError:
-    try:
-        return parse_locate(text) if locate else parse_examine(text)
-    except ReplyError as problem:
-        return problem

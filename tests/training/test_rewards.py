@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
 from lte_core.boxes import iou
+from lte_core.inference.locate import locate_result
 from lte_core.schema import Box, Region, Size, Verdict
 from lte_core.training.rewards import (
     RewardConfig,
     duplicates,
-    format_reward,
     iou_reward,
     reward_examine,
     reward_locate,
     superfluous,
     verdict_reward,
-)  # fmt: skip
+)
+from lte_core.vlm.base import Reply
 
 FRAME, IMAGE = Size(224, 224), Size(448, 448)
 HAND, SIGN = Box(0, 0, 100, 100), Box(200, 200, 300, 300)
@@ -67,12 +68,14 @@ def test_without_boxes_to_find() -> None:
         ("<explanation>a</explanation><boxes>[]</boxes><verdict>maybe</verdict>", "unreadable verdict"),
         ("<explanation>a</explanation><verdict>real</verdict>", "no boxes block"),
         ("<boxes>[{]</boxes><verdict>real</verdict>", "unreadable boxes"),
+        (reply([Box(900, 900, 990, 990)]), "boxes outside"),
     ],
 )
 def test_an_unreadable_reply_gets_nothing_and_is_told_by_kind(text: str, kind: str) -> None:
     found = reward_locate(text, REGIONS, FAKE, FRAME, IMAGE)
     assert (found.total, set(found.parts.values()), found.unreadable) == (0, {0}, kind)
-    assert format_reward(text, locate=True) == 0
+    read = locate_result(Reply(text), FRAME, IMAGE, 1.0)
+    assert (read.verdict, read.regions) == (None, ()), "as little worth as it is in use"
 
 
 def test_examine_is_paid_for_the_verdict_and_the_words() -> None:
@@ -128,6 +131,8 @@ def test_as_written_a_shower_of_boxes_pays_and_the_penalty_ends_it() -> None:
     assert as_written[8] > as_written[1] + 0.3
     penalised = [mean(mended, grid(count)) for count in range(9)]
     assert penalised == sorted(penalised, reverse=True)
+    few, many = (mean(RewardConfig(extra_penalty=0.01), [*grid(1)] * count) for count in (9, 40))
+    assert few - many == pytest.approx(31 * 0.01), "boxes that nobody reads cost as much"
     # One that does know is paid alike either way.
     known = reward_locate(reply([HAND, SIGN]), REGIONS, FAKE, FRAME, IMAGE, mended)
     assert known.total == reward_locate(reply([HAND, SIGN]), REGIONS, FAKE, FRAME, IMAGE, plain).total == 2
