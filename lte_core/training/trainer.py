@@ -135,12 +135,24 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         figures = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float)}
         for name in ("loss", "grad_norm", "eval_loss"):
             if not math.isfinite(figures.get(name, 0.0)):
-                raise TrainingError(
-                    f"{name} became {figures[name]} at step {state.global_step}. The last saved step is in "
-                    f"{args.output_dir}. Look for a broken sample, or lower the learning rate and name another --out."
-                )
+                raise _broken(f"{name} became {figures[name]}", args, state)
         if state.is_world_process_zero:
             self._report(Progress(state.global_step, state.max_steps, figures))
+
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        """Before the weights take it in, and so before any checkpoint does. (DeepSpeed keeps gradients to itself, and
+        skips such steps.)"""
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if gradients and not torch.nn.utils.get_total_norm(gradients).isfinite():
+            raise _broken("the gradient became infinite or no number", args, state)
+
+
+def _broken(what: str, args: Any, state: Any) -> TrainingError:
+    return TrainingError(
+        f"{what[0].upper()}{what[1:]} at step {state.global_step}. The last saved step is in {args.output_dir}. Look for "
+        "a broken sample, or lower the learning rate and name another --out."
+    )
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]
