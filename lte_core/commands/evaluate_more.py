@@ -41,14 +41,14 @@ def calibrate(
     threads: Threads = None,
 ) -> None:
     """Fit the temperatures of both queries and the uncertain band on images that training did not see."""
-    from lte_core.evaluation.card import fit
+    from lte_core.evaluation.fitting import fit
 
     with told():
         if not model.is_dir():
             raise ValueError(f"expected a model's directory, got {model}: only there its calibration can be kept")
         samples, detector = _samples(data, split, limit), load_detector(str(model), threads)
         with counting("calibrate", len(samples.samples)) as show:
-            fitted = fit(detector, samples.samples, samples.root, error, show)
+            fitted = fit(detector, samples.samples, samples.root, error, show).checkpoint
         low, high = fitted.uncertain_band
         typer.echo(
             f"temperatures {fitted.temperature_locate:.3f} (Locate) and {fitted.temperature_examine:.3f} (Examine); "

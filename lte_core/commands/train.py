@@ -9,9 +9,10 @@ from typing import Annotated, cast
 
 import typer
 
+from lte_core.commands.evaluate_more import ablate
 from lte_core.commands.telling import training
-from lte_core.commands.train_lte import grpo, lte, sft
-from lte_core.commands.train_options import told
+from lte_core.commands.train_lte import calibrate, grpo, lte, sft
+from lte_core.commands.train_options import data_of, told
 
 app = typer.Typer(help="Train a model.", no_args_is_help=True)
 for command in (lte, sft, grpo):
@@ -54,25 +55,27 @@ def base(
 @app.command()
 def nano(
     out: Out,
-    photos: Annotated[Path | None, typer.Option(help="Folder with photos for backgrounds and plain pictures.")] = None,
-    test_scenes: Annotated[int, typer.Option(min=1, help="Unseen scenes to measure on.")] = 1_200,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder with photos: every other one for training, the rest for the test.")
+    ] = None,
+    scenes: Annotated[int, typer.Option("--test-scenes", min=1, help="Unseen scenes to measure on.")] = 2_000,
     start: Start = None,
     only_once: Annotated[
-        bool, typer.Option("--single-round", help="The control: one look at the full 448 px. Its I-Acc is what counts.")
+        bool, typer.Option("--single-round", help="The control: one look at the full 448 px.")
     ] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """A model like the one that ships, from nothing: scenes, base, the recipe, and its numbers on unseen scenes."""
-    from lte_core.evaluation.card import calibrate, measure
-    from lte_core.training.nano_build import NanoRecipe, build, single_round
+    from lte_core.training.nano_build import NanoRecipe, build, halves, single_round, test_scenes
 
     with told():
+        train_photos, test_photos = halves(photos, out) if photos else (None, None)
         recipe = single_round(NanoRecipe()) if only_once else NanoRecipe()
         base = replace(recipe.base, start=str(start) if start else None, threads=threads, device=device)
         recipe = replace(recipe, base=base, lte=recipe.lte.on(threads, device))
-        model = build(out, photos, recipe, typer.echo, training)
-        calibrate(model, out, test_scenes // 2, 9000, photos)
-        numbers = measure(model, out, test_scenes, 9001, photos)
-    own = numbers["own"]
-    typer.echo(f"Acc {own['acc']:.3f}, I-Acc {own['i_acc']:.3f}, IoU {own['iou']:.3f}; the model is in {model}")
+        model = build(out, train_photos, recipe, typer.echo, training)
+        calibrate(model, data_of(out / "train", 0), threads, device)
+        unseen = test_scenes(out, scenes, test_photos)
+    looks, once = ([], [f"trained for it={model}"]) if only_once else ([str(model)], [])
+    ablate(unseen, out / "ablate", model=looks, base=str(out / "base"), single=once, threads=threads)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lte_core.training.lessons import TrainingData
 
 MOST_TO_CALIBRATE = 600
+ERROR = 0.08  # share of wrong verdicts that is allowed outside the uncertain band
 
 
 def sft(
@@ -226,10 +227,10 @@ def _checkpoint(base: Path) -> Any:
 
 def calibrate(model: Path, data: TrainingData, threads: int | None, device: str | None) -> None:
     """Temperatures and band on the split val, which no stage trained on; without one the model keeps its own."""
-    from lte_core.evaluation.card import LEAST, fit
+    from lte_core.evaluation.fitting import LEAST, fit
     from lte_core.inference.detector import LocateThenExamine
     from lte_core.inference.load import LoadConfig, load_model
-    from lte_core.training.record import is_main
+    from lte_core.training.record import add, is_main
 
     if not is_main():
         return
@@ -242,9 +243,13 @@ def calibrate(model: Path, data: TrainingData, threads: int | None, device: str 
     detector = LocateThenExamine(*load_model(str(model), LoadConfig(device=device, threads=threads)))
     with counting("calibrate", len(samples)) as show:
         try:
-            fitted = fit(detector, samples, root, progress=show)
+            fitted = fit(detector, samples, root, ERROR, show)
         except ValueError as problem:
             options.say(f"not calibrated: {problem}", err=True)
             return
-    fitted.save(model)
-    options.say(f"calibrated on {len(samples)} samples: temperature {fitted.temperature_examine:.2f}")
+    fitted.checkpoint.save(model)
+    add(model, "calibration", fitted.record())
+    options.say(
+        f"calibrated on {len(samples)} samples (Acc {fitted.scores.acc:.3f}): "
+        f"temperature {fitted.checkpoint.temperature_examine:.2f}"
+    )

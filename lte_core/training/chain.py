@@ -18,11 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lte_core.files import copy_whole
 from lte_core.inference.checkpoint import Checkpoint
-from lte_core.training import record
+from lte_core.training import grpo, record, sft
 from lte_core.training.config import GrpoConfig, Segment, SftConfig, TrainingError
-from lte_core.training.grpo import train_grpo
 from lte_core.training.lessons import TrainingData
-from lte_core.training.sft import train_sft
 
 if TYPE_CHECKING:
     from lte_core.training.trainer import Report
@@ -94,15 +92,20 @@ def train_lte(data: TrainingData, base: Path, out: Path, config: LteConfig, tell
     about = record.of_chain(dict(stages), checkpoint, base, data.sha256)
     if record.finished(out, about):
         return out
+    folders = {name: out / "stages" / f"{number}-{name}" for number, (name, _) in enumerate(stages, 1)}
+    for name, settings in stages:  # all of them, before the first one takes hours
+        if isinstance(settings, SftConfig):
+            sft.ready(data, base, folders[name], settings)
+        else:
+            grpo.ready(data, base, folders[name], settings)
     record.write_record(out, about)
-    for number, (name, settings) in enumerate(stages, 1):
-        folder = out / "stages" / f"{number}-{name}"
+    for name, settings in stages:
         with tell(name) as report:
             if isinstance(settings, SftConfig):
-                made[name] = train_sft(data, model, folder, checkpoint, settings, report)
+                made[name] = sft.train_sft(data, model, folders[name], checkpoint, settings, report)
             else:
-                made[name] = train_grpo(data, model, folder, checkpoint, settings, report)
-        model = folder
+                made[name] = grpo.train_grpo(data, model, folders[name], checkpoint, settings, report)
+        model = folders[name]
     if record.is_main():
         for file in sorted(model.iterdir()):
             if file.is_file() and file.name != record.FILE_NAME and not file.name.startswith("located-"):

@@ -140,6 +140,12 @@ def asked(lessons: Sequence[Lesson], config: GrpoConfig) -> Sequence[Lesson]:
     return lessons if room >= len(lessons) else random.Random(config.seed).sample(list(lessons), room)
 
 
+def ready(data: TrainingData, base: Path, out: Path, config: GrpoConfig) -> None:
+    """Raises TrainingError for what stands in the way of a training and can be known before it."""
+    asked(data.train[: config.samples], config)
+    check(base, out, config)
+
+
 def train_grpo(
     data: TrainingData, base: Path, out: Path, checkpoint: Checkpoint, config: GrpoConfig, report: Report | None = None
 ) -> record.Record:
@@ -156,9 +162,7 @@ def train_grpo(
     about = record.about(f"grpo {config.segment}", config, checkpoint, base, data.sha256, len(lessons))
     if done := record.finished(out, about):
         return done
-    if config.vllm_url:
-        trainer.need("vllm", "--vllm-url")
-    check(base, out, config)
+    ready(data, base, out, config)
     record.write_record(out, about)
     shown = None if config.segment == Segment.LOCATE else shown_areas(lessons, data.nothing, base, out, config)
     settings = GRPOConfig(**arguments(out, checkpoint, config))

@@ -1,6 +1,6 @@
 """lte-nano from nothing: scenes, base, then the chain that trains any model (`chain.py`).
 
-Each step is skipped when its result is there, so an interrupted run goes on. Measures nothing (`evaluation/card.py`).
+Each step is skipped when its result is there, so an interrupted run goes on. Calibrates and measures nothing.
 
     python -m lte_core train nano --out runs/nano [--photos DIR]
 """
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
+from lte_core.dataset.synth.write import PHOTO_SUFFIXES
+from lte_core.files import link_or_copy
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.prompts import Prompts
 from lte_core.runs import commit
@@ -24,6 +26,7 @@ from lte_core.training.pretrain import PretrainConfig, Pretraining
 from lte_core.training.pretrain import Progress as PretrainProgress
 from lte_core.training.scenes import examples
 
+TEST_SEED = 9001
 NOTE = (
     "A small demonstration model trained on synthetic scenes. It knows six kinds of drawn defects and very little "
     "about real pictures."
@@ -76,6 +79,21 @@ def build(out: Path, photos: Path | None, recipe: NanoRecipe, say: Callable[[str
     record = {"recipe": asdict(recipe), "commit": commit()}
     (model / "recipe.json").write_text(json.dumps(record, indent=2) + "\n")
     return model
+
+
+def halves(photos: Path, out: Path) -> tuple[Path, Path]:
+    """Every other photo of a folder for training, and the rest for the test scenes: folders in `out`."""
+    found = sorted(path for path in photos.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    folders = out / "photos" / "train", out / "photos" / "test"
+    for number, path in enumerate(found):
+        link_or_copy(path.absolute(), folders[number % 2] / f"{number:05}{path.suffix.lower()}")
+    return folders
+
+
+def test_scenes(out: Path, count: int, photos: Path | None) -> Path:
+    """Scenes that training never saw, of another seed and with other photos. No plain pictures: they would flatter
+    every number."""
+    return write_dataset(out / "test", count, TEST_SEED, photos, plain_share=0.0).parent
 
 
 def progress_line(progress: PretrainProgress) -> str:

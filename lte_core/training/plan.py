@@ -12,13 +12,15 @@ import os
 import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from lte_core.inference.checkpoint import Checkpoint
+from lte_core.inference.examine import CropConfig
 from lte_core.training.config import GrpoConfig, Part, Segment, SftConfig, TrainConfig, TrainingError
 
-CROPS = 4  # that an Examine question shows; the paper has 3.58 boxes an image
+CROPS = CropConfig.max_crops  # the most that an Examine question shows: the worst batch has to fit
 PATCHES = 4  # of the vision encoder, a token of the language model
 OWN = 0.6e9  # bytes that PyTorch and its libraries take by themselves, on a CPU or a GPU
 
@@ -153,7 +155,14 @@ def plan(shape: ModelShape, config: SftConfig | GrpoConfig, devices: int = 1, *,
 
 
 def check(base: Path, out: Path, config: SftConfig | GrpoConfig) -> None:
-    """Raises TrainingError when memory or disk cannot suffice: found out now, and not after hours."""
+    """Raises TrainingError when a package is missing, or memory or disk cannot suffice: found out now, and not after
+    hours."""
+    if config.report_to != "none":
+        need(config.report_to, f"--report-to {config.report_to}")
+    if config.lora_rank:
+        need("peft", "LoRA")
+    if isinstance(config, GrpoConfig) and config.vllm_url:
+        need("vllm", "TRL's client of a vLLM server (it pins its own torch: the README says how to install it)")
     gc.collect()  # an earlier stage's model may still be there
     zero3 = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
     if zero3 and config.lora_rank:
@@ -172,8 +181,7 @@ def check(base: Path, out: Path, config: SftConfig | GrpoConfig) -> None:
             f"and {free / 2**30:.1f} GiB are free. Take an adapter (lora_rank), freeze parts, or use several GPUs with "
             "DeepSpeed; --plan tells what each takes."
         )
-    trained = _trained(shape, config)
-    saved = 3 * (4 * shape.parameters + 8 * trained)  # two checkpoints and one being written
+    saved = _saved(shape, config, zero3)
     there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     kept = sum(file.stat().st_size for file in (out / "checkpoints").rglob("*") if file.is_file())
     room = shutil.disk_usage(there).free + kept
@@ -182,6 +190,21 @@ def check(base: Path, out: Path, config: SftConfig | GrpoConfig) -> None:
             f"The checkpoints of this training take up to {saved / 2**30:.1f} GiB, and {there} has {room / 2**30:.1f} "
             "GiB free. Name another --out, or make room."
         )
+
+
+def need(package: str, what: str) -> None:
+    """Raises TrainingError where an optional package is missing."""
+    if find_spec(package) is None:
+        raise TrainingError(f"{what} needs the package {package}: pip install {package}")
+
+
+def _saved(shape: ModelShape, config: TrainConfig, zero3: bool) -> float:
+    """Bytes on disk: two checkpoints and one that is being written (weights, or the adapter; AdamW's two moments;
+    under ZeRO-3 the float32 master, too), and the result."""
+    wide, result = (4 if kind == "float32" else 2 for kind in (config.weights, config.save_as))
+    trained = _trained(shape, config)
+    weights = 4 * trained if config.lora_rank else wide * shape.parameters
+    return 3 * (weights + 8 * trained + (4 * trained if zero3 else 0)) + result * shape.parameters
 
 
 def _trained(shape: ModelShape, config: TrainConfig) -> int:

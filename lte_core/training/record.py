@@ -58,6 +58,7 @@ def of_chain(stages: Mapping[str, TrainConfig], checkpoint: Checkpoint, base: Pa
         "data_sha256": data_sha256,
         "processes": processes(),
         "commit": commit(),
+        "versions": {name: version(name) for name in _LIBRARIES},
     }
 
 
@@ -95,6 +96,12 @@ def write_record(out: Path, made: Record) -> None:
     """At the start, so that the folder belongs to this run; last of all with "done", since then all else is there."""
     if is_main():
         write_whole(out / FILE_NAME, json.dumps(made, indent=2) + "\n")
+
+
+def add(out: Path, name: str, value: Any) -> None:
+    """Something that was found out after the training, such as its calibration."""
+    path = out / FILE_NAME
+    write_record(out, json.loads(path.read_text(encoding="utf-8")) | {name: value})
 
 
 def processes() -> int:

@@ -69,6 +69,15 @@ def as_dataset(rows: Lessons, seed: int) -> Any:
     return Dataset.from_dict({"row": order}).with_transform(make)
 
 
+def ready(data: TrainingData, base: Path, out: Path, config: SftConfig) -> None:
+    """Raises TrainingError for what stands in the way of a training and can be known before it."""
+    if config.patience and not data.val:
+        raise TrainingError(
+            'Early stopping needs samples whose split is "val", and the data has none: leave patience out.'
+        )
+    check(base, out, config)
+
+
 def train_sft(
     data: TrainingData, base: Path, out: Path, checkpoint: Checkpoint, config: SftConfig,
     report: Report | None = None,
@@ -86,11 +95,7 @@ def train_sft(
     about = record.about("sft", config, checkpoint, base, data.sha256, len(lessons))
     if done := record.finished(out, about):
         return done
-    if config.patience and not data.val:
-        raise TrainingError(
-            'Early stopping needs samples whose split is "val", and the data has none: leave patience out.'
-        )
-    check(base, out, config)
+    ready(data, base, out, config)
     # Before the model is loaded: DeepSpeed shares out its weights as they come in.
     arguments = SFTConfig(
         **trainer.arguments(out, config) | trainer.stopping(config.patience, config.eval_steps, config.save_steps),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,10 @@ def load_trainable(base: Path, config: TrainConfig) -> tuple[Any, ImageOnlyProce
     return model, processor
 
 
-def need(package: str, what: str) -> None:
-    """Raises TrainingError where an optional package is missing."""
-    if find_spec(package) is None:
-        raise TrainingError(f"{what} needs the package {package}: pip install {package}")
-
-
 def arguments(out: Path, config: TrainConfig) -> dict[str, Any]:
-    """What TRL's SFTConfig and GRPOConfig have in common. Raises TrainingError for a reporter that is missing."""
-    if config.report_to != "none":
-        need(config.report_to, f"--report-to {config.report_to}")
+    """What TRL's SFTConfig and GRPOConfig have in common."""
+    if config.report_to == "tensorboard":
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "runs")  # not with the checkpoints, which are removed
     cuda = torch.cuda.is_available() and config.device != "cpu"
     return {
         "output_dir": str(out / CHECKPOINTS),
@@ -111,10 +105,9 @@ def arguments(out: Path, config: TrainConfig) -> dict[str, Any]:
 
 
 def adapter(config: TrainConfig) -> Any:
-    """LoRA on every linear layer, or None. Raises TrainingError where peft is missing."""
+    """LoRA on every linear layer, or None."""
     if not config.lora_rank:
         return None
-    need("peft", "LoRA")
     from peft import LoraConfig
 
     rank = config.lora_rank
@@ -139,7 +132,6 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             self._report(Progress(state.global_step, state.max_steps, figures))
 
-
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Before the weights take it in, and so before any checkpoint does. (DeepSpeed keeps gradients to itself, and
         skips such steps.)"""
@@ -150,8 +142,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 def _broken(what: str, args: Any, state: Any) -> TrainingError:
     return TrainingError(
-        f"{what[0].upper()}{what[1:]} at step {state.global_step}. The last saved step is in {args.output_dir}. Look for "
-        "a broken sample, or lower the learning rate and name another --out."
+        f"{what[0].upper()}{what[1:]} at step {state.global_step}. The last saved step is in {args.output_dir}. "
+        "Look for a broken sample, or lower the learning rate and name another --out."
     )
 
 

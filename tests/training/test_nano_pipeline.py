@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from lte_core.__main__ import app
 from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import VOCABULARY, Kind, write_dataset
-from lte_core.evaluation.card import calibrate, measure
 from lte_core.evaluation.metrics import score
 from lte_core.evaluation.predict import predict
 from lte_core.inference.crop_sources import CropSource
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import load_model
 from lte_core.schema import Detection
-from lte_core.training import nano
+from lte_core.training import nano, nano_build
 from lte_core.training.chain import LteConfig
 from lte_core.training.config import SftConfig, TrainingError
 from lte_core.training.lessons import read_data
@@ -31,6 +32,7 @@ from lte_core.training.pretrain import PretrainConfig, Pretraining, Progress
 from lte_core.training.scenes import examples
 from lte_core.training.sft import Lessons, train_sft
 from lte_core.training.trainer import Report
+from tests.pictures import scene
 
 SMALL = PretrainConfig(see_samples=8, speak_samples=8, see_batch=4, speak_batch=4, threads=1, workers=0, save_every=1)
 
@@ -167,18 +169,25 @@ def test_the_control_looks_once_at_every_pixel(data: Path, base: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_one_recipe_builds_calibrates_and_measures_and_a_second_run_repeats_nothing(tmp_path: Path) -> None:
-    sft = SftConfig(learning_rate=1e-3, batch_size=2, workers=0, threads=1, samples=2)
-    recipe = NanoRecipe(train_scenes=6, base=SMALL, lte=LteConfig(sft))
-    model = build(tmp_path, None, recipe, print, quiet)
-    stage = model / "stages" / "1-sft" / "model.safetensors"
-    weights = stage.stat()
-    assert build(tmp_path, None, recipe, print, quiet) == model
-    assert stage.stat().st_mtime_ns == weights.st_mtime_ns
-    assert stage.read_bytes() == (model / "model.safetensors").read_bytes()
-    assert json.loads((model / "recipe.json").read_text())["recipe"]["train_scenes"] == 6
-    fitted = calibrate(model, tmp_path, 2, 9000, None)
-    assert load_model(str(model)).checkpoint.temperature_examine == fitted.temperature_examine
-    numbers = measure(model, tmp_path, 2, 9001, None)
-    assert {source: numbers[source]["n"] for source in CropSource} == dict.fromkeys(CropSource, 2)
-    assert len((tmp_path / "predictions-random.jsonl").read_text().splitlines()) == 2
+def test_one_command_builds_and_measures_and_a_second_run_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command as it is, at the smallest size."""
+    sft = SftConfig(learning_rate=1e-3, batch_size=2, workers=0, samples=2)
+    monkeypatch.setattr(nano_build, "NanoRecipe", lambda: NanoRecipe(6, base=SMALL, lte=LteConfig(sft)))
+    photos, out = tmp_path / "photos", tmp_path / "nano"
+    photos.mkdir()
+    for number in range(3):
+        scene((64 + number, 64)).save(photos / f"{number}.png")
+    command = ["train", "nano", "--out", str(out), "--photos", str(photos), "--test-scenes", "2", "--threads", "1"]
+    times = []
+    for _ in range(2):
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        assert "not calibrated: the split val has" in done.output
+        times.append((out / "lte-nano/model.safetensors").stat().st_mtime_ns)
+    assert times[0] == times[1]
+    assert [len(list((out / "photos" / part).iterdir())) for part in ("train", "test")] == [2, 1]
+    assert json.loads((out / "lte-nano/recipe.json").read_text())["recipe"]["train_scenes"] == 6
+    rows = {one["name"]: one["n"] for one in json.loads((out / "ablate/report.json").read_text())["files"]}
+    assert rows["base"] == rows["model: lte"] == 2

@@ -147,6 +147,9 @@ def test_the_recipes_are_for_the_devices_that_they_name() -> None:
         for name, stage in config.stages():
             needed = plan.plan(shape, stage, config.devices, zero3=config.zero3).total
             assert needed < 0.98 * room * 2**30, (recipe, name)
+            stated = f"{'SFT' if name == 'sft' else name.title()} {needed / 2**30:.1f} GiB"
+            assert stated in (CONFIGS / f"{recipe}.toml").read_text(), "the recipe says what it takes"
+            assert f"{needed / 2**30:.1f} GiB" in Path("README.md").read_text()
     paper = read_recipe("qwen2.5-vl-32b")
     assert paper.sft is not None
     assert paper.locate is not None
@@ -215,3 +218,21 @@ def test_two_processes_learn_like_one_with_twice_the_batch(scenes: Path, tmp_pat
     two = launched([*common, "--batch-size", "2"], 2, tmp_path / "two")
     assert len(one) == 5
     assert two == pytest.approx(one, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        ('[examine]\nvllm_url = "http://h"\n', "needs the package vllm"),
+        ("[locate]\nbatch_size = 400\n", "A step asks 100 questions at once"),
+    ],
+)
+def test_what_a_later_stage_lacks_is_told_before_the_first_one(
+    scenes: Path, tmp_path: Path, later: str, expected: str
+) -> None:
+    recipe, out = tmp_path / "r.toml", tmp_path / "out"
+    recipe.write_text(f"[sft]\nsamples = 4\n{later}")
+    done = train("lte", "--data", str(scenes), *NANO, "--recipe", str(recipe), "--out", str(out))
+    assert done.exit_code == 2
+    assert expected in told(done)
+    assert not (out / "stages").exists()
