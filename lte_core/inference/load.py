@@ -95,6 +95,7 @@ def _download(name: str) -> Path:
 
 def _load_local(name: str, directory: Path, config: LoadConfig) -> LoadedModel:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
     from transformers.utils import logging
@@ -118,11 +119,12 @@ def _load_local(name: str, directory: Path, config: LoadConfig) -> LoadedModel:
         )
         tokenizer = AutoTokenizer.from_pretrained(directory)
         images = Qwen2VLImageProcessorPil.from_pretrained(directory)
-    except (OSError, ValueError, KeyError) as problem:
-        raise VLMError(f"The model in {directory} cannot be loaded: {_first_line(problem)}") from problem
     except torch.OutOfMemoryError as problem:
         raise VLMError(f"There is not enough memory on {device} for {name!r}: take a smaller model, --model {NANO}, "
                        "or a server.") from problem  # fmt: skip
+    # A damaged file, weights of another shape than the configuration says, a kind of attention that is not installed.
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as problem:
+        raise VLMError(f"The model in {directory} cannot be loaded: {_first_line(problem)}") from problem
     if config.threads or (model.device.type == "cpu" and model.num_parameters() < ONE_THREAD_BELOW):
         torch.set_num_threads(config.threads or 1)
     qwen = QwenConfig(
@@ -157,9 +159,11 @@ def _device(torch: Any, asked: str | None) -> str:
 
 def _best_dtype(torch: Any, device: str) -> str:
     """Half the memory where the hardware computes in it; full precision on a CPU."""
-    if device == "cpu":
+    if device == "mps":
+        return "float16"
+    if device == "cpu" or not torch.cuda.is_available():  # "auto" is a CPU where there is no GPU
         return "float32"
-    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float16"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
 
 
 def _first_line(problem: BaseException) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.utils import logging
@@ -68,7 +69,7 @@ def load_trainable(base: Path, config: TrainConfig) -> tuple[Any, ImageOnlyProce
     try:
         model = AutoModelForImageTextToText.from_pretrained(base, dtype=getattr(torch, config.weights))
         processor = load_processor(str(base))
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
         told = (str(problem).splitlines() or ["no reason given"])[0]
         raise TrainingError(f"There is no model to train in {base}: {told}") from problem
     for name, parameter in model.named_parameters():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,30 @@ def test_a_directory_without_a_usable_model(tmp_path: Path, config: object, says
         (tmp_path / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
     with pytest.raises(VLMError, match=says):
         load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("damage", ["cut", "another shape", "attention"])
+def test_a_damaged_model_is_told_in_a_sentence(directory: Path, tmp_path: Path, damage: str) -> None:
+    model = tmp_path / "damaged"
+    shutil.copytree(directory, model)
+    config = LoadConfig(device="cpu")
+    if damage == "cut":
+        weights = (model / "model.safetensors").read_bytes()
+        (model / "model.safetensors").write_bytes(weights[:5_000])
+    elif damage == "another shape":
+        record = json.loads((model / "config.json").read_text())
+        record["text_config"]["intermediate_size"] += 8
+        (model / "config.json").write_text(json.dumps(record))
+    else:
+        config = LoadConfig(device="cpu", attention="flash_attention_2")
+    with pytest.raises(VLMError, match="cannot be loaded"):
+        load_model(str(model), config)
+
+
+def test_automatic_placement_without_a_gpu_is_a_cpu_in_full_precision(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    vlm, _ = load_model(str(directory), LoadConfig(device="auto"))
+    assert isinstance(vlm, QwenVL)
+    assert str(vlm.model.dtype) == "torch.float32"
