@@ -29,7 +29,9 @@ space:
 	git archive HEAD app.py demo docs lte_core review requirements.txt LICENSE | tar -x -C "$(DIR)"
 	cp demo/space/env "$(DIR)/.env"
 	cat demo/space/front-matter.md README.md > "$(DIR)/README.md"
-	@echo "$(DIR) is ready: git init it there, add the Space as its remote, and push."
+	printf '%s filter=lfs diff=lfs merge=lfs -text\n' '*.safetensors' '*.png' '*.jpg' > "$(DIR)/.gitattributes"
+	@echo "$(DIR) is ready: hf upload YOU/NAME $(DIR) . --repo-type space"
+	@echo "or with git: git init it there, git lfs install (the hub takes no large files otherwise), push to the Space."
 
 # The synthetic scenes that the page offers to try.
 examples: $(VENV)/app.stamp

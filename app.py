@@ -31,10 +31,10 @@ from demo.pages import card_page
 from demo.security import Guard
 from demo.tab import build_tab
 from demo.view import About
-from lte_core.images import ImageLimits
 from lte_core.inference.checkpoint import Checkpoint, CheckpointError
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import find, load_config, load_model
+from lte_core.intake import DEFAULT_INTAKE, Intake, read_intake
 from lte_core.schema import Detection
 from lte_core.settings import Settings, SettingsError, read_settings
 from lte_core.vlm.base import VLM, VLMError
@@ -62,7 +62,6 @@ HEADER = (
 # A picture takes seconds, so a longer line would keep its last visitor waiting for minutes.
 MOST_WAITING = 24
 SPACE_FRAMES = "'self' https://huggingface.co https://*.hf.space"
-MOST_BYTES = ImageLimits().max_bytes
 DELETE_EVERY_S, DELETE_OLDER_S = 1800, 3600  # uploads and reports: the page promises "within two hours"
 
 
@@ -73,6 +72,7 @@ def create_app(
     framed_by: str = "'self'",
     most_waiting: int = MOST_WAITING,
     review: Review | None = None,
+    intake: Intake = DEFAULT_INTAKE,
 ) -> FastAPI:
     """The whole app around one model, ready to be served.
 
@@ -83,10 +83,11 @@ def create_app(
     # With no origin allowed here, Gradio does not answer for itself, which would allow every origin.
     app.add_middleware(CORSMiddleware, allow_origins=[])
     streams = {IMPORT_PATH: MOST_IMPORT_BYTES} if review else {}
-    app.add_middleware(Guard, max_bytes=MOST_BYTES + 2**20, framed_by=framed_by, streams=streams)
+    most_bytes = intake.limits.max_bytes
+    app.add_middleware(Guard, max_bytes=most_bytes + 2**20, framed_by=framed_by, streams=streams)
     css, script = ((DEMO / name).read_text(encoding="utf-8") for name in ("style.css", "tab.js"))
     _add_pages(app, card, css)
-    page = build_page(LocateThenExamine(vlm, checkpoint), _about(vlm, checkpoint, card), review)
+    page = build_page(LocateThenExamine(vlm, checkpoint), _about(vlm, checkpoint, card), review, intake)
     if review:
         app.include_router(review_routes(review.store, review.accounts, review.media))
     page.queue(max_size=most_waiting, api_open=False)
@@ -94,7 +95,7 @@ def create_app(
         app, page, path="/",
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         auth_dependency=lambda request: _name(request, review),
-        max_file_size=MOST_BYTES, show_error=False, run_history=False, enable_monitoring=False,
+        max_file_size=most_bytes, show_error=False, run_history=False, enable_monitoring=False,
         footer_links=["api"], theme=_theme(),
         head=f'<link rel="icon" type="image/svg+xml" href="favicon.ico"><style>{css}</style><script>{script}</script>'
         f"{review_head() if review else ''}",
@@ -111,18 +112,20 @@ def _name(request: Request, review: Review | None) -> str:
     return person.name if person else ""
 
 
-def build_page(detector: LocateThenExamine, model: About, review: Review | None = None) -> gr.Blocks:
+def build_page(
+    detector: LocateThenExamine, model: About, review: Review | None = None, intake: Intake = DEFAULT_INTAKE
+) -> gr.Blocks:
     """The page with its tabs."""
     with gr.Blocks(
         title="Locate-Then-Examine", analytics_enabled=False, delete_cache=(DELETE_EVERY_S, DELETE_OLDER_S)
     ) as page:
         gr.HTML(HEADER, apply_default_css=False, js_on_load=None, elem_classes="lte-html")
         if review is None:
-            build_tab(detector, model, list_examples())
+            build_tab(detector, model, list_examples(), intake=intake)
             return page
         with gr.Tabs(elem_id="lte-tabs"):
             with gr.Tab("Detection", id="detection"):
-                build_tab(detector, model, list_examples(), lambda *sent: _offer(review, *sent))
+                build_tab(detector, model, list_examples(), lambda *sent: _offer(review, *sent), intake)
             with gr.Tab("Review", id="review"):
                 build_review_tab(review)
     return page
@@ -194,6 +197,7 @@ def main() -> None:
         host = "0.0.0.0" if space else settings.host
         listener = _listen(host, settings.port)
         review = _review(settings)
+        intake = read_intake(settings)
         vlm, checkpoint = load_model(settings.model, load_config(settings))
     except (SettingsError, DatabaseError, KeysError, CheckpointError, VLMError) as problem:
         sys.exit(str(problem))
@@ -202,7 +206,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lte-uploads-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
         framed_by = SPACE_FRAMES if space else "'self'"
-        app = create_app(vlm, checkpoint, _card(settings.model, checkpoint), framed_by, review=review)
+        app = create_app(vlm, checkpoint, _card(settings.model, checkpoint), framed_by, review=review, intake=intake)
         # Open pages keep a connection each: without a limit Ctrl-C would wait for them to be closed.
         server = Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1))
         with contextlib.suppress(KeyboardInterrupt):

@@ -24,11 +24,12 @@ from demo.examples import Example
 from demo.progress import Phase, Progress, advance, opened
 from demo.turns import Turns
 from demo.view import About, Page, examples_html, render
-from lte_core.images import ImageError, read_image
+from lte_core.images import ImageError
 from lte_core.inference.detector import Done, LocateThenExamine
 from lte_core.inference.report import to_json
 from lte_core.inference.report_html import to_html
-from lte_core.provenance import Provenance, read_provenance
+from lte_core.intake import DEFAULT_INTAKE, Intake
+from lte_core.provenance import Provenance
 from lte_core.schema import Detection
 from lte_core.vlm.base import VLMError
 
@@ -60,8 +61,11 @@ UNCHANGED: Update = (gr.skip(),) * 7  # the five parts of the page, the report, 
 class Detecting:
     """The handlers of the tab around one detector."""
 
-    def __init__(self, detector: LocateThenExamine, about: About, offer: Offer | None = None) -> None:
+    def __init__(
+        self, detector: LocateThenExamine, about: About, offer: Offer | None = None, intake: Intake = DEFAULT_INTAKE
+    ) -> None:
         self._detector = detector
+        self._intake = intake
         self._about = about
         self._offer = offer
         self._turns = Turns()
@@ -155,8 +159,8 @@ class Detecting:
         """Everything that becomes known about the picture. Ends with a detection, or with a problem."""
         progress = Progress()
         try:
-            source = read_image(upload.path.read_bytes())
-            provenance = read_provenance(source)
+            source = self._intake.read(upload.path.read_bytes())
+            provenance = self._intake.provenance(source)
             yield (progress := opened(source, upload.name, provenance))
             with closing(self._detector.stream(source, upload.name)) as events:
                 for event in events:
@@ -177,8 +181,9 @@ class Detecting:
 
 
 def build_tab(
-    detector: LocateThenExamine, about: About, examples: Sequence[Example], offer: Offer | None = None
-) -> None:
+    detector: LocateThenExamine, about: About, examples: Sequence[Example], offer: Offer | None = None,
+    intake: Intake = DEFAULT_INTAKE,
+) -> None:  # fmt: skip
     """Lay the tab out inside the open `gr.Blocks`, and wire it. With `offer` a result can be sent to the review."""
     empty = render(Progress(), about)
     with gr.Row(elem_id="lte-app"):
@@ -201,7 +206,7 @@ def build_tab(
             send = gr.Button("Review this", visible=offer is not None, elem_id="lte-review-this")
             said = _html("", "lte-review-said")
     turn, found = gr.Textbox(visible=False), gr.State(time_to_live=KEPT_S)
-    handlers = Detecting(detector, about, offer)
+    handlers = Detecting(detector, about, offer, intake)
     _offer_to_programs(handlers, detector.vlm.concurrency)
     parts = [steps, stage, crops, verdict, more]
     quick: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -165,7 +165,7 @@ def _crops(progress: Progress) -> str:
         )
     return (
         '<section class="lte-card"><header><h2>Under the magnifying glass</h2>'
-        '<span class="soft">each crop enlarged, as the model saw it</span></header>'
+        '<span class="soft">each area enlarged, cut as the model saw it</span></header>'
         f'<div class="lte-crops">{"".join(figures)}</div></section>'
     )
 

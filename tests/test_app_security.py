@@ -11,14 +11,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app import MOST_BYTES, SPACE_FRAMES, create_app
+from app import SPACE_FRAMES, create_app
 from demo.pages import card_page
+from lte_core.images import ImageLimits
 from lte_core.inference.checkpoint import Checkpoint
 from tests.demo.fakes import FakeVLM, serve, served
 
 CARD = "---\nlicense: x\n---\n# Card\n<script>alert(1)</script> [a](javascript:alert(1)) ![p](http://x.example/p.png)"
 SECRET = "the key is 8472"
 Dependencies = list[dict[str, Any]]
+MOST_BYTES = ImageLimits().max_bytes
 
 
 @pytest.fixture(scope="module")

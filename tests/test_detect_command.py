@@ -260,9 +260,8 @@ def test_file_names_of_any_bytes(tmp_path: Path, capsys: Capture) -> None:
         Path(os.fsdecode(path)).write_bytes(png())
     except OSError:
         pytest.skip("this file system takes no such name")
-    options = DetectOptions(
-        [str(tmp_path)], True, *(tmp_path / "out" / name for name in ("a.jsonl", "a.html", "crops"))
-    )
+    lines, page, crops = (tmp_path / "out" / name for name in ("a.jsonl", "a.html", "crops"))
+    options = DetectOptions([str(tmp_path)], True, lines, page, crops)
     assert run_detect(detector(), options) == 0
     [record] = lines_of(capsys.readouterr().out)
     assert os.fsencode(record["image"]["path"]) == path

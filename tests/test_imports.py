@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("lte_core.boxes", "lte_core.containers"),
     ("lte_core.images",),
     ("lte_core.provenance", "lte_core.text_metrics", "lte_core.vlm"),
-    ("lte_core.inference",),
+    ("lte_core.inference", "lte_core.intake"),
     ("lte_core.dataset",),
     ("lte_core.training", "lte_core.evaluation"),
     ("lte_core.commands",),

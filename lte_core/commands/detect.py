@@ -17,6 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from lte_core.inference.detector import LocateThenExamine
+    from lte_core.intake import Intake
 
 
 def detect(
@@ -46,7 +47,14 @@ def detect(
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # for terminals that are not UTF-8
-    code = run_detect(load, DetectOptions(paths, as_json, out, report, crops_dir))
+
+    def intake() -> Intake:
+        from lte_core.intake import read_intake
+        from lte_core.settings import read_settings
+
+        return read_intake(read_settings())
+
+    code = run_detect(load, DetectOptions(paths, as_json, out, report, crops_dir, intake))
     if code == READER_GONE:
         # What is still buffered for the reader would raise once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,10 +18,10 @@ import typer
 
 from lte_core.commands.inputs import IMAGE_SUFFIXES, STDIN, find_images
 from lte_core.commands.outputs import Judged, open_outputs
-from lte_core.images import ImageError, read_image
+from lte_core.images import ImageError
 from lte_core.inference.checkpoint import CheckpointError
 from lte_core.inference.detector import Failure, Item, LocateThenExamine
-from lte_core.provenance import read_provenance
+from lte_core.intake import Intake
 from lte_core.terminal import printable
 from lte_core.vlm.base import VLMError
 
@@ -40,6 +40,7 @@ class DetectOptions:
     out: Path | None = None
     report: Path | None = None
     crops_dir: Path | None = None
+    intake: Callable[[], Intake] = Intake
 
     @property
     def error(self) -> str | None:
@@ -98,7 +99,7 @@ def _run(load: Callable[[], LocateThenExamine], options: DetectOptions, tally: _
             progress.update(task, description="Judging")
             return detector
 
-        for result in _results(load_and_tell, inputs):
+        for result in _results(load_and_tell, inputs, options.intake()):
             progress.stop()  # so that no output is written into the bar
             for output in outputs:
                 output.write(result)
@@ -108,7 +109,9 @@ def _run(load: Callable[[], LocateThenExamine], options: DetectOptions, tally: _
             progress.update(task, completed=tally.done)
 
 
-def _results(load: Callable[[], LocateThenExamine], inputs: Sequence[str | Failure]) -> Iterator[Judged | Failure]:
+def _results(
+    load: Callable[[], LocateThenExamine], inputs: Sequence[str | Failure], intake: Intake
+) -> Iterator[Judged | Failure]:
     """One result an input, in order."""
     if all(isinstance(given, Failure) for given in inputs):
         yield from (given for given in inputs if isinstance(given, Failure))
@@ -117,7 +120,7 @@ def _results(load: Callable[[], LocateThenExamine], inputs: Sequence[str | Failu
 
     def items() -> Iterator[Item | Failure]:
         for given in inputs:
-            item = given if isinstance(given, Failure) else _read(given)
+            item = given if isinstance(given, Failure) else _read(given, intake)
             held.append(item)
             yield item
 
@@ -129,12 +132,12 @@ def _results(load: Callable[[], LocateThenExamine], inputs: Sequence[str | Failu
             else:
                 assert not isinstance(item, Failure), "expected detect_many to keep the order"
                 source = item[1]
-                yield Judged(result, source, read_provenance(source), detector.checkpoint)
+                yield Judged(result, source, intake.provenance(source), detector.checkpoint)
 
 
-def _read(path: str) -> Item | Failure:
+def _read(path: str, intake: Intake) -> Item | Failure:
     try:
-        return path, read_image(Path(path))
+        return path, intake.read(Path(path))
     except ImageError as problem:
         return Failure(path, str(problem))
 

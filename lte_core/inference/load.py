@@ -6,7 +6,7 @@ Chooses device, dtype and attention, and reads the checkpoint's own settings. As
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,8 @@ class LoadConfig:
     """Where and how a local model runs; None chooses.
 
     `device`: "cpu", "cuda", "cuda:1", "mps", or "auto" to spread it over all GPUs (accelerate). `dtype`: "float32",
-    "bfloat16" or "float16". `attention`: transformers' name, such as "sdpa" or "flash_attention_2".
+    "bfloat16" or "float16". `attention`: transformers' name, such as "sdpa" or "flash_attention_2". `timeout_s` (of
+    silence) and `relative_boxes` (None: by the model's name) are a server's.
     """
 
     device: str | None = None
@@ -43,6 +44,20 @@ class LoadConfig:
     threads: int | None = None
     batch_size: int = 8
     constrained: bool = True
+    max_pixels: int | None = None
+    crop_max_pixels: int | None = None
+    timeout_s: float = 120.0
+    relative_boxes: bool | None = None
+
+    def budget(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint's settings with the image budget that was asked for, in pixels of a view."""
+        crop_most = self.crop_max_pixels or checkpoint.crop_max_pixels
+        return replace(
+            checkpoint,
+            max_pixels=self.max_pixels or checkpoint.max_pixels,
+            crop_max_pixels=crop_most,
+            crop_min_pixels=min(checkpoint.crop_min_pixels, crop_most),
+        )
 
 
 DEFAULT_LOAD = LoadConfig()
@@ -50,7 +65,11 @@ DEFAULT_LOAD = LoadConfig()
 
 def load_config(settings: Settings, threads: int | None = None) -> LoadConfig:
     """What the environment asks for; `threads` is from a command line, where it was given."""
-    return LoadConfig(settings.device, settings.dtype, settings.attention, threads or settings.threads)
+    return LoadConfig(
+        settings.device, settings.dtype, settings.attention, threads or settings.threads,
+        max_pixels=settings.max_pixels, crop_max_pixels=settings.crop_max_pixels, timeout_s=settings.timeout_s,
+        relative_boxes=settings.relative_boxes,
+    )  # fmt: skip
 
 
 def load_model(name: str, config: LoadConfig = DEFAULT_LOAD) -> LoadedModel:
@@ -59,7 +78,11 @@ def load_model(name: str, config: LoadConfig = DEFAULT_LOAD) -> LoadedModel:
     from lte_core.vlm.server import parse_address
 
     if address := parse_address(name):
-        return LoadedModel(ChatVLM(address), DEFAULT_CHECKPOINT)
+        checkpoint = config.budget(DEFAULT_CHECKPOINT)
+        asked = replace(
+            address, views=checkpoint.views, timeout_s=config.timeout_s, relative_boxes=config.relative_boxes
+        )
+        return LoadedModel(ChatVLM(asked), checkpoint)
     directory = find(name)
     return _load_local(name, directory, config)
 
@@ -104,7 +127,7 @@ def _load_local(name: str, directory: Path, config: LoadConfig) -> LoadedModel:
     from lte_core.vlm.qwen import QwenConfig, QwenVL
 
     logging.disable_progress_bar()
-    checkpoint = Checkpoint.load(directory)
+    checkpoint = config.budget(Checkpoint.load(directory))
     try:
         family = AutoConfig.from_pretrained(directory).model_type
         if family not in FAMILIES:

@@ -96,6 +96,8 @@ def arguments(out: Path, config: TrainConfig) -> dict[str, Any]:
         "logging_steps": config.log_steps,
         "logging_nan_inf_filter": False,  # a loss that is none must be seen
         "report_to": config.report_to,
+        "project": "locate-then-examine",
+        "run_name": out.name,
         "use_cpu": not cuda,
         "bf16": cuda if config.bf16 is None else config.bf16,
         "activation_checkpointing": config.gradient_checkpointing,  # under its old name TRL would switch it on

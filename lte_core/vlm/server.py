@@ -133,7 +133,7 @@ class Server:
         if isinstance(error, APITimeoutError):
             return (
                 f"The server at {url} was silent for {self.config.timeout_s:g} s. "
-                "Check that it is up and not overloaded, or allow a longer timeout."
+                "Check that it is up and not overloaded, or allow more by LTE_TIMEOUT_S."
             )
         if not isinstance(error, APIConnectionError):  # an error event inside the stream
             return f"The server at {url} gave up on the reply: {self._words_of(error)}. Its log may say more."
@@ -155,14 +155,14 @@ class Server:
         if status == 404:
             return f"does not offer {model} (404). {self._offered_models()}"
         if status == 413:
-            return "finds the pictures too large (413). Lower max_pixels, or raise its limit on requests."
+            return "finds the pictures too large (413). Lower LTE_MAX_PIXELS, or raise its limit on requests."
         if status == 429:
             return f"is over its limit {tried}: {words}. Wait, or send less at once."
         if 300 <= status < 400:
             target = error.response.headers.get("location", "nowhere")
             return f"sends us on to {target}, which we do not follow. If you trust it, use that address."
         if re.search(r"context|max_model_len|too long|longer than", words, re.IGNORECASE):
-            return f"has no room for this request ({status}): {words}. Lower max_pixels and crop_max_pixels."
+            return f"has no room for this request ({status}): {words}. Lower LTE_MAX_PIXELS and LTE_CROP_MAX_PIXELS."
         if re.search(r"image|vision|multi-?modal", words, re.IGNORECASE):
             return (
                 f"does not take these pictures for {model} ({status}): {words}. "

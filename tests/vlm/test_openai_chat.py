@@ -262,13 +262,13 @@ def test_a_passing_fault_is_retried(fault: Answer) -> None:
         pytest.param(
             refuse(400, "longer than the maximum model length of 8192 with multimodal tokens"),
             MODELS,
-            r"no room.*Lower max_pixels",
+            r"no room.*Lower LTE_MAX_PIXELS",
             id="400-context",
         ),
         pytest.param(
             status(400, {"detail": "Server is pinned to X"}), MODELS, r"\(400\): Server is pinned to X\.", id="400"
         ),
-        pytest.param(refuse(413, "too big"), MODELS, r"too large \(413\)\. Lower max_pixels", id="413"),
+        pytest.param(refuse(413, "too big"), MODELS, r"too large \(413\)\. Lower LTE_MAX_PIXELS", id="413"),
         pytest.param(status(413, "<html>nginx"), MODELS, r"too large \(413\)", id="413-page"),
         pytest.param(refuse(429, "quota"), MODELS, r"over its limit.*\(429\): quota\. Wait", id="429"),
         pytest.param(refuse(500, f"died with {KEY}"), MODELS, r"failed.*\(500\): died with \*\*\*", id="500"),
