@@ -25,6 +25,9 @@ def test_a_space_has_the_app_its_front_matter_and_its_settings(tmp_path: Path) -
     version = front.split("sdk_version: ")[1].splitlines()[0]
     assert pinned.startswith(f"gradio>={version.rpartition('.')[0]}"), "the Space would run another Gradio"
     assert (space / "lte_core" / "models" / "lte-nano" / "model.safetensors").is_file()
+    large = [file for file in space.rglob("*") if file.is_file() and file.stat().st_size > 10 * 2**20]
+    by_lfs = [line.split()[0] for line in (space / ".gitattributes").read_text().splitlines()]
+    assert all(any(file.match(pattern) for pattern in by_lfs) for file in large), "the hub refuses such files"
     assert Settings(_env_file=space / ".env").data_dir == Path("data")  # type: ignore[call-arg]
 
 

@@ -32,7 +32,7 @@ class Way:
     """One way's medians over the images; seconds are per image.
 
     `examine_prefill_s` is the time until Examine's first token: crops seen, prompt read. The shares are of
-    `seconds`, None where transformers' own `generate` does not tell.
+    `seconds`; transformers' own `generate` does not tell seeing from reading, so there both are None.
     """
 
     name: str
@@ -74,18 +74,19 @@ def measure(vlm: QwenVL, checkpoint: Checkpoint, images: Sequence[Image.Image], 
         raise ValueError("expected at least one image to time")
     asked = [_questions(image, checkpoint, crops) for image in images]
     _shared(vlm, images[0], asked[0])
-    plain, plain_prefill, shared = [], [], []
+    plain, plain_first, plain_prefill, shared = [], [], [], []
     for image, questions in zip(images, asked, strict=True):
         seconds, replies = _timed(lambda i=image, q=questions: _shared(vlm, i, q))
         shared.append((seconds, replies))
         counts = [reply.tokens for reply in replies]
         plain.append(_timed(lambda i=image, q=questions, c=counts: _plain(vlm, i, q, c))[0])
+        plain_first.append(_timed(lambda i=image, q=questions: _plain(vlm, i, q[:1], [1]))[0])
         plain_prefill.append(_timed(lambda i=image, q=questions: _plain(vlm, i, q[1:], [1]))[0])
     batched = _batched(vlm, images, asked, batch)
     prefill = statistics.median(_until_first(replies[1]) for _, replies in shared)
     tokens = statistics.mean(sum(reply.tokens for reply in replies) for _, replies in shared)
     ways = (
-        Way("plain", statistics.median(plain), None, statistics.median(plain_prefill), None, None, None, None),
+        _plain_way(plain, plain_first, plain_prefill),
         _way("shared prefix", shared, prefill),
         _way(f"batch of {batch}", batched, None),
     )
@@ -149,6 +150,13 @@ def _timed(work: Any) -> tuple[float, Any]:
 
 def _until_first(reply: Reply) -> float:
     return reply.timings_s["vision"] + reply.timings_s["prefill"]
+
+
+def _plain_way(whole: Sequence[float], first: Sequence[float], second: Sequence[float]) -> Way:
+    """What is not spent until either first token is spent on the tokens after it."""
+    waits, seconds = statistics.median(first), statistics.median(whole)
+    prefill = statistics.median(second)
+    return Way("plain", seconds, waits, prefill, None, None, max(0.0, 1 - (waits + prefill) / seconds), None)
 
 
 def _way(name: str, timed: Sequence[tuple[float, list[Reply]]], prefill: float | None) -> Way:
