@@ -88,9 +88,7 @@ def grpo(
     beta: Annotated[float | None, typer.Option(min=0, help="Weight of the KL term.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the replies that are drawn.")] = None,
     crops: Annotated[CropSource | None, typer.Option(help="Whose regions Examine is shown.")] = None,
-    extra_penalty: Annotated[
-        float | None, typer.Option(min=0, help="Taken from R_IoU for a superfluous box (ours; the paper: 0).")
-    ] = None,
+    extra_penalty: options.Penalty = None,
     iou_start: Annotated[float | None, typer.Option(min=0, help="Weight of R_IoU at the start (ours).")] = None,
     iou_end: Annotated[float | None, typer.Option(min=0, help="And at the end.")] = None,
     dual_verdict: Annotated[bool, typer.Option("--dual-verdict", help="R_C on Query 1, too.")] = False,

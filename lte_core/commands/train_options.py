@@ -34,6 +34,9 @@ Checkpointing = Annotated[
 ReportTo = Annotated[str | None, typer.Option("--report-to", help="trackio, tensorboard or none.")]
 SaveSteps = Annotated[int | None, typer.Option("--save-steps", min=1, help="A checkpoint every so many steps.")]
 Plan = Annotated[bool, typer.Option("--plan", help="Say what memory it takes, and train nothing.")]
+Penalty = Annotated[
+    float | None, typer.Option(min=0, help="Taken from R_IoU for a superfluous box (ours; the paper: 0).")
+]
 Devices = Annotated[int | None, typer.Option(min=1, help="For --plan: over so many devices (DeepSpeed ZeRO-3).")]
 
 C = TypeVar("C", bound="TrainConfig")
