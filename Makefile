@@ -12,7 +12,7 @@ demo: $(VENV)/app.stamp
 	$(BIN)/python app.py
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check

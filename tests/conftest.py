@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,11 @@ from PIL import Image
 from lte_core.images import SourceImage, read_image
 from lte_core.schema import ModelInfo, Size
 from lte_core.vlm.base import Delta, Query, Question, Reply
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers have the cores already
+    # A worker ignores Ctrl-C, and what it starts would inherit that: programs under test have to hear it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LOCATE = (
     "<explanation>The lettering and the hand deserve a closer look.</explanation>"

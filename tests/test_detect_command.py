@@ -266,7 +266,7 @@ def test_file_names_of_any_bytes(tmp_path: Path, capsys: Capture) -> None:
     [record] = lines_of(capsys.readouterr().out)
     assert os.fsencode(record["image"]["path"]) == path
     assert run_detect(detector(), DetectOptions([str(tmp_path)])) == 0
-    assert "caf��[31m.png" in capsys.readouterr().out
+    assert "caf��[31m.png" in capsys.readouterr().out.replace("\n", "")  # the terminal's width cuts it
 
 
 def program(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:

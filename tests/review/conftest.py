@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -99,7 +100,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("postgres")
     as_user: list[str] = []
     if getpass.getuser() == "root":  # the server refuses to run as root
-        for folder in (home, home.parent, home.parent.parent):  # pytest makes them for its own user alone
+        own = [folder for folder in (home, *home.parents) if folder.is_relative_to(tempfile.gettempdir())]
+        for folder in own[:-1]:  # pytest makes them for its own user alone
             folder.chmod(0o755)
         shutil.chown(home, "postgres")
         as_user = ["runuser", "-u", "postgres", "--"]

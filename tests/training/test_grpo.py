@@ -18,6 +18,7 @@ from lte_core.training.config import GrpoConfig, Segment, TrainingError
 from lte_core.training.grpo import Questions, arguments, asked, judge, reward_function, train_grpo
 from lte_core.training.lessons import TrainingData
 from lte_core.training.located import described, shown_areas
+from lte_core.training.plan import check
 from lte_core.training.rewards import RewardConfig
 from lte_core.vlm.frames import QWEN2_5
 from tests.training.small_runs import NANO_DIR, Log, same
@@ -128,8 +129,9 @@ def test_a_server_writes_the_replies_when_one_is_named(settings: Checkpoint, tmp
     assert "use_vllm" not in plain
     assert served["use_vllm"]
     assert (served["vllm_mode"], served["vllm_server_base_url"]) == ("server", "http://h:8000")
-    with pytest.raises(TrainingError, match="needs the package"):
-        arguments(tmp_path, settings, replace(FEW, report_to="trackio"))
+    for wanting in (replace(FEW, vllm_url="http://h:8000"), replace(FEW, report_to="trackio")):
+        with pytest.raises(TrainingError, match="needs the package"):
+            check(NANO_DIR, tmp_path, wanting)
 
 
 @pytest.mark.parametrize(
