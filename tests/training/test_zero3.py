@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ from lte_core.training.lessons import TrainingData
 from lte_core.training.sft import train_sft
 from tests.training.small_runs import NANO_DIR, Log
 
+HEADER = Path(sysconfig.get_path("include")) / "Python.h"
+BIN = Path(sys.executable).parent
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("g++") is None, reason="DeepSpeed compiles a part of itself for a CPU"),
+    pytest.mark.skipif(
+        shutil.which("g++") is None or not HEADER.is_file(),
+        reason="DeepSpeed compiles a part of itself for a CPU, with g++ and Python's headers",
+    ),
 ]
 FEW = """
 [sft]
@@ -45,11 +51,12 @@ def launch(scenes: Path, folder: Path) -> Path:
     recipe.write_text(FEW)
     done = subprocess.run(
         [
-            str(Path(sys.executable).with_name("accelerate")), "launch", "--config_file", str(config), "-m", "lte_core",
+            str(BIN / "accelerate"), "launch", "--config_file", str(config), "-m", "lte_core",
             "train", "lte", "--recipe", str(recipe), "--data", str(scenes), "--model", str(NANO_DIR),
             "--out", str(out), "--device", "cpu", "--threads", "1",
         ],
-        env=os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"},
+        # ninja, which the compiler is driven by, lies beside Python.
+        env=os.environ | {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PATH": f"{BIN}:{os.environ['PATH']}"},
         capture_output=True,
         text=True,
     )  # fmt: skip
