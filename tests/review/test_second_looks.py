@@ -16,6 +16,7 @@ from review.records import (
     Origin,
     Saved,
     State,
+    Task,
 )
 from review.store import NotAllowed, StoreConfig
 from tests.review.conftest import Desk, incoming, make_desk, sample
@@ -73,6 +74,14 @@ def test_a_different_label_is_a_dispute_that_a_lead_settles(twice: Desk) -> None
 # -- gold
 
 
+def made_gold(work: Desk, action: Action) -> Task:
+    """The next sample, decided by the lead and made a gold item."""
+    gold = taken(work, work.lead)
+    decided(work, work.lead, action, gold)
+    work.store.mark_gold(work.lead, gold.id, True)
+    return gold
+
+
 def test_gold_items_are_hidden_answered_once_and_change_nothing(engine: Engine) -> None:
     work = make_desk(engine, StoreConfig(double_share=0, gold_share=0.5))
     work.store.add(incoming(6))
@@ -96,9 +105,7 @@ def test_gold_items_are_hidden_answered_once_and_change_nothing(engine: Engine) 
 def test_a_gold_item_looks_like_any_other_before_and_after_the_answer(engine: Engine) -> None:
     work = make_desk(engine, StoreConfig(double_share=0, gold_share=1))
     work.store.add(incoming(3))
-    gold = taken(work, work.lead)
-    decided(work, work.lead, Action.FIX, gold)
-    work.store.mark_gold(work.lead, gold.id, True)
+    gold = made_gold(work, Action.FIX)
     assert work.store.counts(person=work.ana).by_state == {State.OPEN: 3}
     task = taken(work, work.ana)
     assert (task.id, task.version, task.state) == (gold.id, 1, State.OPEN)
@@ -116,9 +123,7 @@ def test_a_gold_item_looks_like_any_other_before_and_after_the_answer(engine: En
 def test_the_picture_that_is_fetched_ahead_may_be_a_gold_items(engine: Engine) -> None:
     work = make_desk(engine, StoreConfig(double_share=0, gold_share=0.5))
     work.store.add(incoming(4))
-    gold = taken(work, work.lead)
-    decided(work, work.lead, Action.ACCEPT, gold)
-    work.store.mark_gold(work.lead, gold.id, True)
+    made_gold(work, Action.ACCEPT)
     for _ in range(2):
         task = taken(work, work.ana)
         ahead = work.store.upcoming(work.ana, Filter(), Order.HARDEST, task.id)
