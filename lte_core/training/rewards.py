@@ -6,7 +6,9 @@
     R_BLEU = BLEU-2(E', E_ref)
 
 The paper asks R_F for a valid <verdict> alone. Ours asks of Query 1 for its boxes, too: a reply that inference cannot
-read is worth nothing there, and so here (both read it by `inference/locate.py`).
+read is worth nothing there, and so here (both read it by `inference/locate.py`). And valid means closed, in both
+queries, though inference reads an open one, too: P(generated) compares closed verdicts. Without this rule one of
+two seeds forgot `</verdict>` within 45 steps of Examine, since nothing paid for it (KL 0.6 from one token).
 
 Pure: texts and samples in, numbers in [0, 1] out. An unreadable reply gets 0 for everything, and `unreadable` says of
 which kind it is, so that it can be counted. What is ours is off by default: as written R_IoU never punishes a box, and
@@ -22,7 +24,7 @@ from lte_core.boxes import iou, match, mean_best_iou
 from lte_core.inference.locate import MAX_REGIONS, read_locate
 from lte_core.schema import Box, Region, Size, Verdict
 from lte_core.text_metrics import bleu
-from lte_core.vlm.replies import ReplyError, parse_examine
+from lte_core.vlm.replies import ReplyError, has_open_verdict, parse_examine
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def reward_locate(
 ) -> Rewarded:  # fmt: skip
     """Query 1's reward for a reply whose boxes are in `frame_wh`, against the sample's in pixels of the image."""
     try:
+        _require_closed(text)
         read = read_locate(text, frame_wh, image_wh)
     except ReplyError as problem:
         return Rewarded(0.0, {"format": 0.0, "iou": 0.0}, problem.reason)
@@ -105,11 +108,17 @@ def reward_locate(
 def reward_examine(text: str, explanation: str, label: Verdict, config: RewardConfig = RewardConfig()) -> Rewarded:
     """Query 2's reward: R_C + R_BLEU against the sample's label and explanation."""
     try:
+        _require_closed(text)
         read = parse_examine(text)
     except ReplyError as problem:
         return Rewarded(0.0, {"verdict": 0.0, "bleu": 0.0}, problem.reason)
     parts = {"verdict": verdict_reward(read.verdict, label), "bleu": bleu_reward(read.explanation, explanation)}
     return Rewarded(config.verdict * parts["verdict"] + config.bleu * parts["bleu"], parts)
+
+
+def _require_closed(text: str) -> None:
+    if has_open_verdict(text):
+        raise ReplyError("open verdict", "The reply's <verdict> has no </verdict>.")
 
 
 def duplicates(boxes: Sequence[Box], least: float = 0.8) -> int:

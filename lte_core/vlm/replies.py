@@ -80,6 +80,12 @@ def answer(text: str) -> str:
     return text.rpartition("</think>")[2].encode("utf-8", "replace").decode()
 
 
+def has_open_verdict(text: str) -> bool:
+    """Whether the last `<verdict>` is never closed. Such a reply can be read, but is not in form."""
+    tags = [tag for tag in _TAG.finditer(answer(text)) if tag[2].lower() == "verdict"]
+    return bool(tags) and not tags[-1][1]
+
+
 def _last_block(text: str, name: str) -> str | None:
     """What stands between the last `<name>` and the next tag, or the text's end where it was cut off."""
     tags = list(_TAG.finditer(text))

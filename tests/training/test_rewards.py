@@ -78,6 +78,24 @@ def test_an_unreadable_reply_gets_nothing_and_is_told_by_kind(text: str, kind: s
     assert (read.verdict, read.regions) == (None, ()), "as little worth as it is in use"
 
 
+@pytest.mark.parametrize(
+    ("end", "unreadable"),
+    [
+        ("</verdict>", None),
+        ("</verdict>\n", None),
+        ("</verdict>.</explanation>", None),
+        ("", "open verdict"),
+        ("</explanation>", "open verdict"),
+        ("</verdict><verdict>generated", "open verdict"),
+    ],
+)
+def test_a_verdict_that_is_not_closed_is_worth_nothing(end: str, unreadable: str | None) -> None:
+    form = reply([HAND, SIGN]).removesuffix("</verdict>") + end
+    assert reward_locate(form, REGIONS, FAKE, FRAME, IMAGE).unreadable == unreadable
+    found = reward_examine("<explanation>six</explanation><verdict>generated" + end, "six", FAKE)
+    assert (found.unreadable, found.total > 0) == (unreadable, unreadable is None)
+
+
 def test_examine_is_paid_for_the_verdict_and_the_words() -> None:
     good = "<explanation>the hand has six fingers</explanation><verdict>generated</verdict>"
     library = BLEU(lowercase=True, max_ngram_order=2, effective_order=True)
