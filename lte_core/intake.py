@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from lte_core.provenance import Provenance, read_provenance
 from lte_core.settings import Settings, SettingsError
 
 MIB = 2**20
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?(?:-----END CERTIFICATE-----|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,19 @@ def read_intake(settings: Settings) -> Intake:
     if settings.trust_anchors is None:
         return Intake(limits)
     try:
-        anchors = settings.trust_anchors.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as problem:
+        return Intake(limits, _certificates(settings.trust_anchors.read_text(encoding="utf-8", errors="replace")))
+    except (OSError, ValueError) as problem:
         raise SettingsError(f"LTE_TRUST_ANCHORS is {settings.trust_anchors}: {problem}. Name a PEM file.") from problem
-    if "-----BEGIN CERTIFICATE-----" not in anchors:
-        raise SettingsError(f"LTE_TRUST_ANCHORS is {settings.trust_anchors}, which holds no PEM certificate.")
-    return Intake(limits, anchors)
+
+
+def _certificates(text: str) -> str:
+    """The certificates of a bundle without what is written around them. Raises ValueError for none, or a damaged one:
+    c2pa would say so only when a signed picture comes, or not at all."""
+    if not (found := _CERTIFICATE.findall(text)):
+        raise ValueError("it holds no PEM certificate")
+    for number, certificate in enumerate(found, 1):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=certificate)
+        except (ssl.SSLError, ValueError) as problem:
+            raise ValueError(f"certificate {number} of {len(found)} cannot be read") from problem
+    return "\n".join(found)

@@ -32,11 +32,11 @@ class Settings(BaseSettings):
     device: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     attention: str | None = None
-    max_megabytes: Annotated[float, Field(gt=0, le=1_000)] = 25
-    max_megapixels: Annotated[float, Field(gt=0, le=1_000)] = 50
-    max_pixels: Annotated[int, Field(ge=28 * 28)] | None = None
-    crop_max_pixels: Annotated[int, Field(ge=28 * 28)] | None = None
-    timeout_s: Annotated[float, Field(gt=0)] = 120
+    max_megabytes: Annotated[float, Field(ge=0.01, le=1_000)] = 25
+    max_megapixels: Annotated[float, Field(ge=0.01, le=1_000)] = 50
+    max_pixels: Annotated[int, Field(ge=28 * 28, le=10**9)] | None = None
+    crop_max_pixels: Annotated[int, Field(ge=28 * 28, le=10**9)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120
     relative_boxes: bool | None = None
     trust_anchors: Path | None = None
     db_url: str | None = None

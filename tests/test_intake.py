@@ -6,25 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from lte_core.images import ImageError, SourceImage
+from lte_core.images import ImageError
 from lte_core.inference.load import load_config, load_model
-from lte_core.intake import Intake, read_intake
-from lte_core.provenance import Provenance, read_provenance
+from lte_core.intake import read_intake
 from lte_core.settings import SettingsError, read_settings
 from lte_core.vlm.openai_chat import ChatVLM
 from tests.pictures import scene
-
-PEM = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+from tests.signing import open_studio
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "picture.png"
-    scene((400, 300)).save(path)
+    scene((400, 300)).save(path, compress_level=0)
     return path
 
 
-@pytest.mark.parametrize(("name", "value"), [("LTE_MAX_MEGABYTES", "0.0001"), ("LTE_MAX_MEGAPIXELS", "0.1")])
+@pytest.mark.parametrize(("name", "value"), [("LTE_MAX_MEGABYTES", "0.01"), ("LTE_MAX_MEGAPIXELS", "0.1")])
 def test_the_limits_of_pictures_can_be_set(
     monkeypatch: pytest.MonkeyPatch, picture: Path, name: str, value: str
 ) -> None:
@@ -34,30 +32,40 @@ def test_the_limits_of_pictures_can_be_set(
         read_intake(read_settings()).read(picture)
 
 
-def test_trusted_signers_are_handed_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, picture: Path) -> None:
-    anchors, seen = tmp_path / "anchors.pem", []
-    anchors.write_text(PEM)
-    monkeypatch.setenv("LTE_TRUST_ANCHORS", str(anchors))
-    intake = read_intake(read_settings())
-
-    def read(source: SourceImage, trust: str) -> Provenance:
-        seen.append(trust)
-        return read_provenance(source, trust)
-
-    monkeypatch.setattr("lte_core.intake.read_provenance", read)
-    assert intake.provenance(intake.read(picture)) == Intake().provenance(intake.read(picture))
-    assert seen == [PEM, ""]
+def test_trusted_signers_are_told_by_a_bundle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, picture: Path) -> None:
+    studio, other = open_studio(), open_studio("Other")
+    picture.write_bytes(studio.sign(picture.read_bytes(), "png"))
+    anchors = tmp_path / "anchors.pem"
+    anchors.write_text(f"# Größere Häuser\n{other.root}\n# und wir\n{studio.root}", encoding="utf-8")
+    for name, expected in ((None, "untrusted"), (str(anchors), "trusted")):
+        if name is not None:
+            monkeypatch.setenv("LTE_TRUST_ANCHORS", name)
+        intake = read_intake(read_settings())
+        assert intake.provenance(intake.read(picture)).credentials.state == expected
 
 
-@pytest.mark.parametrize("content", [None, b"no certificate", b"\xff\xfe"])
+GOOD = open_studio().root.encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "No such file"),
+        (b"no certificate", "holds no PEM certificate"),
+        (b"\xff\xfe", "holds no PEM certificate"),
+        (b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "certificate 1 of 1 cannot be read"),
+        (GOOD + GOOD[:200], "certificate 2 of 2 cannot be read"),
+        (GOOD[:200] + GOOD, "certificate 1 of 1 cannot be read"),
+    ],
+)
 def test_certificates_that_are_none_are_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, expected: str
 ) -> None:
     anchors = tmp_path / "anchors.pem"
     if content is not None:
         anchors.write_bytes(content)
     monkeypatch.setenv("LTE_TRUST_ANCHORS", str(anchors))
-    with pytest.raises(SettingsError, match="LTE_TRUST_ANCHORS is "):
+    with pytest.raises(SettingsError, match=f"LTE_TRUST_ANCHORS is .*{expected}"):
         read_intake(read_settings())
 
 

@@ -37,7 +37,13 @@ def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch, name: str, val
     assert getattr(read_settings(), name.removeprefix("LTE_").lower()) == expected
 
 
-@pytest.mark.parametrize(("name", "value"), [("LTE_PORT", "65536"), ("LTE_PORT", "http"), ("LTE_THREADS", "0")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LTE_PORT", "65536"), ("LTE_PORT", "http"), ("LTE_THREADS", "0"), ("LTE_MAX_MEGABYTES", "1e-12"),
+        ("LTE_MAX_MEGAPIXELS", "nan"), ("LTE_MAX_PIXELS", "99999999999999999999"), ("LTE_TIMEOUT_S", "inf"),
+    ],
+)  # fmt: skip
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"{name} is '{value}'"):
