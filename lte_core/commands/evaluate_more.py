@@ -102,17 +102,20 @@ def ablate(
 def _predict_all(
     planned: Sequence[Planned], samples: Samples, out: Path, split: str | None, limit: int | None, threads: int | None
 ) -> list[Failure]:
-    """Every file that is not there yet, model by model: a large one is loaded once."""
-    from lte_core.evaluation.run import predict_file
+    """Every file that is not there yet, model by model: a large one is loaded once, and its first look, which does not
+    depend on what Examine is shown, is asked for once."""
+    from lte_core.evaluation.outcomes import detections
+    from lte_core.evaluation.run import RunConfig, predict_file
 
     failed = []
     for which in dict.fromkeys(one.model for one in planned):
-        detector = load_detector(which, threads)
-        for one in planned:
-            if one.model == which:
-                config = replace(one.config, split=split, limit=limit)
-                with counting(one.file, len(samples.samples)) as show:
-                    failed += predict_file(detector, samples, out / f"{one.file}.jsonl", config, show)
+        detector, looked = load_detector(which, threads), None
+        for one in (one for one in planned if one.model == which):
+            file, config = out / f"{one.file}.jsonl", replace(one.config, split=split, limit=limit)
+            with counting(one.file, len(samples.samples)) as show:
+                failed += predict_file(detector, samples, file, config, show, looked)
+            if one.config == RunConfig():
+                looked = detections(file).get
     return failed
 
 

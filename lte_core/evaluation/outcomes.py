@@ -60,6 +60,12 @@ def read_predictions(path: Path, bad: list[str] | None = None) -> Iterator[tuple
             yield read
 
 
+def detections(path: Path) -> dict[str, Detection]:
+    """Those of a file by their samples' ids; failures and lines that are none are not among them."""
+    read = read_predictions(path, [])
+    return {truth.id: result for truth, result in read if isinstance(result, Detection)}
+
+
 def outcome(truth: Truth, result: Detection | Failure) -> Outcome:
     """How the result fits. An image that failed has no verdicts, which counts as wrong."""
     annotated = [region.box for region in truth.regions]

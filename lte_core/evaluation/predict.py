@@ -15,7 +15,7 @@ from lte_core.evaluation.modes import Mode
 from lte_core.evaluation.outcomes import outcome, truth_of, truth_record
 from lte_core.images import ImageError, SourceImage, read_image
 from lte_core.inference.crop_sources import CropSource, choose
-from lte_core.inference.detector import Failure, LocateThenExamine
+from lte_core.inference.detector import Failure, FirstLook, LocateThenExamine
 from lte_core.inference.prompts import PLAIN
 from lte_core.inference.report import to_json
 from lte_core.schema import Detection, TraceSample
@@ -48,16 +48,18 @@ def predict(
     seed: int = 0,
     mode: Mode = Mode.LTE,
     change: Change = lambda sample, source: (sample, source),
+    first_look: FirstLook | None = None,
 ) -> Iterator[Prediction]:
     """Run the detector over the samples, whose images lie under `root`; one prediction a sample, in order.
 
     Without the second look (`mode`) there are no crops, whosever were asked for. `change` may put another image in the
-    place of each, with the sample that fits it.
+    place of each, with the sample that fits it. `first_look` saves asking Query 1 again (`DetectConfig`).
     """
     only = {Mode.SINGLE: Query.LOCATE, Mode.EXPLAIN: Query.EXAMINE, Mode.BASE: Query.EXAMINE}.get(mode)
     config = replace(
         detector.config,
         examine_instead=choose(crops, {sample.id: sample.regions for sample in samples}, seed),
+        first_look=first_look,
         only=only,
     )
     checkpoint = detector.checkpoint

@@ -20,7 +20,7 @@ from lte_core.evaluation.modes import Mode
 from lte_core.evaluation.predict import Prediction, predict
 from lte_core.files import whole, write_whole
 from lte_core.inference.crop_sources import CropSource
-from lte_core.inference.detector import Failure, LocateThenExamine
+from lte_core.inference.detector import Failure, FirstLook, LocateThenExamine
 from lte_core.runs import commit
 from lte_core.schema import TraceSample
 
@@ -83,14 +83,19 @@ def predict_file(
     out: Path,
     config: RunConfig,
     progress: Callable[[int], None] = lambda done: None,
+    first_look: FirstLook | None = None,
 ) -> list[Failure]:
-    """Write the predictions; gives the images that failed. Raises RunError when `out` is another run's."""
+    """Write the predictions; gives the images that failed. Raises RunError when `out` is another run's.
+
+    `first_look` are earlier detections by the same model, of which only what Examine is shown differs: it answers as if
+    it had been asked both questions, in half the time.
+    """
     record = _record(detector, data, config)
     done = _resume(out, record, detector.vlm.batch_size)
     failed = _failures(out)
     with out.open("a", encoding="utf-8", newline="\n") as lines:
         rest = data.samples[done:]
-        made = predict(detector, rest, data.root, config.crops, config.seed, config.mode)
+        made = predict(detector, rest, data.root, config.crops, config.seed, config.mode, first_look=first_look)
         for number, prediction in enumerate(made, done + 1):
             lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
             lines.flush()

@@ -19,8 +19,11 @@ from typer.testing import CliRunner, Result
 from lte_core.__main__ import app
 from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import write_dataset
-from lte_core.evaluation.outcomes import outcome, read_predictions, union_iou
-from lte_core.inference.detector import Failure
+from lte_core.evaluation.outcomes import detections, outcome, read_predictions, union_iou
+from lte_core.evaluation.run import RunConfig, predict_file, read_samples
+from lte_core.inference.crop_sources import CropSource
+from lte_core.inference.detector import Failure, LocateThenExamine
+from lte_core.inference.load import NANO, load_model
 from lte_core.schema import Box, Size
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +89,20 @@ def test_the_ways_to_look_differ_as_they_should(predictions: dict[str, Path]) ->
     shown = [[crop["bbox"] for crop in record["crops"]] for record in found["random"]]
     assert shown != [[crop["bbox"] for crop in record["crops"]] for record in found["lte"]]
     assert any(record["examine"]["reply"] for record in found["base"])
+
+
+@pytest.mark.parametrize("name", ["random", "largest3", "annotated"])
+def test_a_first_look_that_is_known_changes_nothing(
+    data: Path, predictions: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    known = detections(predictions["lte"])
+    assert len(known) == COUNT
+    config, out = RunConfig(crops=CropSource(name)), tmp_path / "again.jsonl"
+    detector = LocateThenExamine(*load_model(NANO))
+    assert predict_file(detector, read_samples(data, config), out, config, first_look=known.get) == []
+    assert lines(out) == lines(predictions[name])
+    for record in lines(out, timed=True):
+        assert record["timings_s"]["locate"] == known[record["sample"]["id"]].timings_s["locate"]
 
 
 @pytest.mark.slow

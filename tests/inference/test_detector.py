@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from lte_core.images import SourceImage, read_image
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.detector import (
     Cropped,
+    DetectConfig,
     Done,
     ExamineText,
     Failure,
@@ -108,6 +110,24 @@ def test_timings_name_the_queries_and_what_the_model_accounts_for(source: Source
     assert list(timings) == ["locate", "locate.vision", "examine", "examine.decode", "total"]
     assert timings["total"] == pytest.approx(timings["locate"] + timings["examine"])
     assert (timings["locate.vision"], timings["examine.decode"]) == (0.5, 0.25)
+
+
+@pytest.mark.parametrize(("known", "asked"), [("01", [Query.EXAMINE]), ("0", [Query.LOCATE, Query.EXAMINE])])
+def test_a_first_look_that_is_known_is_not_asked_for_again(known: str, asked: list[Query]) -> None:
+    before = [*LocateThenExamine(FakeVLM(batch_size=2)).detect_many(items(2))]
+    took = {"locate": 5.0, "locate.vision": 1.0, "examine": 7.0, "total": 12.0}
+    detections = [replace(result, timings_s=took) for result in before if isinstance(result, Detection)]
+    earlier = {detection.image.path: detection for detection in detections if detection.image.path in known}
+    vlm = FakeVLM(batch_size=2)
+    after = [*LocateThenExamine(vlm, config=DetectConfig(first_look=earlier.get)).detect_many(items(2))]
+    assert [questions[0].query for questions in vlm.asked] == asked
+    for one, other in zip(before, after, strict=True):
+        assert isinstance(one, Detection)
+        assert isinstance(other, Detection)
+        assert replace(other, timings_s={}) == replace(one, timings_s={})
+        if len(asked) == 1:
+            assert (other.timings_s["locate"], other.timings_s["locate.vision"]) == (5.0, 1.0)
+            assert other.timings_s["total"] == 5.0 + other.timings_s["examine"] < 12
 
 
 @pytest.mark.parametrize("after", [LocateText, Cropped, ExamineText])
