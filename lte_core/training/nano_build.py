@@ -39,7 +39,7 @@ class NanoRecipe:
 
     train_scenes: int = 30_000
     train_seed: int = 1
-    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=12_000, speak_samples=60_000))
+    base: PretrainConfig = field(default_factory=lambda: PretrainConfig(see_samples=12_000, speak_samples=90_000))
     lte: LteConfig = field(default_factory=lambda: read_recipe("nano"))
 
 
