@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -44,22 +45,23 @@ def test_a_taken_port_is_reported_before_the_model_is_loaded(monkeypatch: pytest
             app.main()
 
 
-def test_it_says_where_it_is_and_ctrl_c_ends_it_without_a_word() -> None:
+def test_it_says_where_it_is_and_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
     """With a model behind an address, which nobody asks anything, so that no weights are needed."""
-    environment = {**os.environ, "LTE_PORT": "0", "LTE_MODEL": "http://127.0.0.1:9/v1#m"}
-    process = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout
-    ready = process.stdout.readline()
-    try:
-        url = ready.split()[-1]
-        assert ready == f"Locate-Then-Examine is ready: {url}\n"
-        assert httpx.get(url).status_code == 200
-        with httpx.stream("GET", f"{url}/gradio_api/heartbeat/open-page"):
-            process.send_signal(signal.SIGINT)
-            said, complained = process.communicate(timeout=15)
-        assert (process.returncode, said, complained) == (0, "", "")
-    finally:
-        process.kill()
-        process.wait()
+    environment = {**os.environ, "LTE_PORT": "0", "LTE_MODEL": "http://127.0.0.1:9/v1#m", "LTE_DATA_DIR": str(tmp_path)}
+    for account in (r"The Review tab has a first account: name lead, password \S+\nIt is shown this once.*\n", ""):
+        with subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            try:
+                assert process.stdout
+                told = "".join(process.stdout.readline() for _ in range(account.count(r"\n") + 1))
+                assert re.fullmatch(account + r"Locate-Then-Examine is ready: \S+\n", told), told
+                url = told.split()[-1]
+                assert httpx.get(url).status_code == 200
+                with httpx.stream("GET", f"{url}/gradio_api/heartbeat/open-page"):
+                    process.send_signal(signal.SIGINT)
+                    said, complained = process.communicate(timeout=15)
+                assert (process.returncode, said, complained) == (0, "", "")
+            finally:
+                process.kill()
