@@ -28,10 +28,13 @@ class CropConfig:
     min_side: int = 28  # pixels of the original: one visual token of Qwen2.5-VL, before enlarging
     merge_iou: float = 0.8
     max_crops: int = 8
+    max_aspect: int = 100  # how many times the short side the long one may be; Qwen's resizing ends at 200
 
     def __post_init__(self) -> None:
-        if self.pad < 0 or self.min_side < 1 or not 0 < self.merge_iou <= 1 or self.max_crops < 0:
-            raise ValueError(f"expected pad >= 0, min_side >= 1, 0 < merge_iou <= 1, max_crops >= 0, got {self}")
+        if self.pad < 0 or min(self.min_side, self.max_aspect) < 1 or not 0 < self.merge_iou <= 1 or self.max_crops < 0:
+            raise ValueError(
+                f"expected pad >= 0, min_side and max_aspect >= 1, 0 < merge_iou <= 1, max_crops >= 0, got {self}"
+            )
 
 
 def plan_crops(regions: Sequence[Region], image_wh: Size, config: CropConfig) -> tuple[Crop, ...]:
@@ -70,10 +73,15 @@ def examine_result(reply: Reply, temperature: float) -> ExamineResult:
 
 
 def _with_context(box: Box, image_wh: Size, config: CropConfig) -> Box:
-    """The box with context, at least `min_side` wide and high, shifted rather than cut at the image's border."""
+    """The box with context, at least `min_side` wide and high and no thinner than `max_aspect`, shifted rather than cut
+    at the image's border."""
     wide = pad(box, config.pad)
-    x1, x2 = _span(wide.x1, wide.x2, config.min_side, image_wh.width)
-    y1, y2 = _span(wide.y1, wide.y2, config.min_side, image_wh.height)
+    least_w, least_h = (
+        max(config.min_side, math.ceil(min(other, limit) / config.max_aspect))
+        for other, limit in ((wide.height, image_wh.height), (wide.width, image_wh.width))
+    )
+    x1, x2 = _span(wide.x1, wide.x2, least_w, image_wh.width)
+    y1, y2 = _span(wide.y1, wide.y2, least_h, image_wh.height)
     return Box(x1, y1, x2, y2)
 
 

@@ -13,6 +13,7 @@ from lte_core.inference.examine import CropConfig, cut_crops, examine_question, 
 from lte_core.inference.prompts import Prompts
 from lte_core.schema import Box, Crop, ExamineResult, Region, Size, Verdict
 from lte_core.vlm.base import Query, Reply
+from lte_core.vlm.views import Views
 
 IMAGE = Size(1000, 800)
 BARE = CropConfig(pad=0, min_side=1)
@@ -32,6 +33,7 @@ def regions(*boxes: tuple[float, float, float, float]) -> list[Region]:
         pytest.param((500, 400, 504, 402), CropConfig(pad=0), (488, 387, 516, 415), id="grown-around-its-centre"),
         pytest.param((0, 400, 4, 402), CropConfig(pad=0), (0, 387, 28, 415), id="shifted-from-the-left"),
         pytest.param((997, 799, 1000, 800), CropConfig(pad=0), (972, 772, 1000, 800), id="shifted-from-the-corner"),
+        pytest.param((0, 400, 1000, 403), CropConfig(0, 1, max_aspect=50), (0, 392, 1000, 412), id="never-too-thin"),
     ],
 )
 def test_a_crop_has_context_and_a_least_size(
@@ -96,6 +98,9 @@ def test_crops_cover_their_regions_inside_the_image(
         assert all(float(value).is_integer() for value in crop.box.xyxy)
         assert x2 - x1 >= min(min_side, size.width)
         assert y2 - y1 >= min(min_side, size.height)
+        sides = crop.box.width, crop.box.height
+        if max(size) <= 100 * min(size):  # as images.py lets them in
+            assert min(Views().size(Size(*map(int, sides)), crop=True)) > 0, "Qwen's resizing takes it"
         for inner in (found[index].box for index in crop.regions):
             assert x1 <= inner.x1 < inner.x2 <= x2
             assert y1 <= inner.y1 < inner.y2 <= y2
