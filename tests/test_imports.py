@@ -33,6 +33,7 @@ TORCH_ROOMS = {
     "lte_core.training.pretrain",
     "lte_core.training.trainer",
     "lte_core.vlm.processor",
+    "lte_core.vlm.weights",
 }
 GRADIO_ROOMS = ("app", "demo.tab", "review.tab", "review.editor")
 

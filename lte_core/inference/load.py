@@ -118,13 +118,13 @@ def _download(name: str) -> Path:
 
 def _load_local(name: str, directory: Path, config: LoadConfig) -> LoadedModel:
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+    from transformers import AutoConfig
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
     from transformers.utils import logging
 
     from lte_core.vlm.frames import convention_of
     from lte_core.vlm.qwen import QwenConfig, QwenVL
+    from lte_core.vlm.weights import DAMAGE, first_line, read_tokenizer, read_weights
 
     logging.disable_progress_bar()
     checkpoint = config.budget(Checkpoint.load(directory))
@@ -134,20 +134,20 @@ def _load_local(name: str, directory: Path, config: LoadConfig) -> LoadedModel:
             raise VLMError(f"{name!r} is a {family} model: expected Qwen2.5-VL or Qwen3-VL. Other models can be used "
                            "through an OpenAI-compatible server: http://host/v1#model-name.")  # fmt: skip
         device = _device(torch, config.device)
-        model = AutoModelForImageTextToText.from_pretrained(
+        model = read_weights(
             directory,
             dtype=getattr(torch, config.dtype or _best_dtype(torch, device)),
             device_map=device,
             attn_implementation=config.attention or "sdpa",
         )
-        tokenizer = AutoTokenizer.from_pretrained(directory)
+        tokenizer = read_tokenizer(directory)
         images = Qwen2VLImageProcessorPil.from_pretrained(directory)
     except torch.OutOfMemoryError as problem:
         raise VLMError(f"There is not enough memory on {device} for {name!r}: take a smaller model, --model {NANO}, "
                        "or a server.") from problem  # fmt: skip
     # A damaged file, weights of another shape than the configuration says, a kind of attention that is not installed.
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as problem:
-        raise VLMError(f"The model in {directory} cannot be loaded: {_first_line(problem)}") from problem
+    except DAMAGE as problem:
+        raise VLMError(f"The model in {directory} cannot be loaded: {first_line(problem)}") from problem
     if config.threads or (model.device.type == "cpu" and model.num_parameters() < ONE_THREAD_BELOW):
         torch.set_num_threads(config.threads or 1)
     qwen = QwenConfig(
@@ -187,10 +187,6 @@ def _best_dtype(torch: Any, device: str) -> str:
     if device == "cpu" or not torch.cuda.is_available():  # "auto" is a CPU where there is no GPU
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-
-
-def _first_line(problem: BaseException) -> str:
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0]
 
 
 def weights_hash(directory: Path) -> str | None:

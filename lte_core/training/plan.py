@@ -75,10 +75,14 @@ class Memory:
 
 def read_shape(base: str, shape: str | None) -> ModelShape:
     """Of the model in a directory; of one that is not here, by the name of its shape. Raises TrainingError."""
+    from lte_core.vlm.weights import DAMAGE, first_line
+
     try:
         return _shape(base, shape)
-    except ValueError as problem:  # transformers finds no configuration, or one that it does not know
-        raise TrainingError(f"There is no model to train in {base}: {str(problem).splitlines()[0]}") from problem
+    except TrainingError:
+        raise
+    except DAMAGE as problem:  # transformers finds no configuration, or one that it does not know
+        raise TrainingError(f"There is no model to train in {base}: {first_line(problem)}") from problem
 
 
 def _shape(base: str, shape: str | None) -> ModelShape:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, EarlyStoppingCallback, PrinterCallback, TrainerCallback
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.utils import logging
 
@@ -29,6 +28,7 @@ from lte_core.inference.checkpoint import Checkpoint
 from lte_core.training.config import Part, TrainConfig, TrainingError
 from lte_core.training.record import Record, draw_curves, write_record
 from lte_core.vlm.processor import ImageOnlyProcessor, load_processor
+from lte_core.vlm.weights import DAMAGE, first_line, read_weights
 
 CHECKPOINTS = "checkpoints"
 _STATE = "trainer_state.json"
@@ -67,11 +67,10 @@ def load_trainable(base: Path, config: TrainConfig) -> tuple[Any, ImageOnlyProce
     logging.disable_progress_bar()  # of loading and writing: `report` tells what takes time
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # TRL's own
     try:
-        model = AutoModelForImageTextToText.from_pretrained(base, dtype=getattr(torch, config.weights))
-        processor = load_processor(str(base))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as problem:
-        told = (str(problem).splitlines() or ["no reason given"])[0]
-        raise TrainingError(f"There is no model to train in {base}: {told}") from problem
+        model = read_weights(base, dtype=getattr(torch, config.weights))
+        processor = load_processor(base)
+    except DAMAGE as problem:
+        raise TrainingError(f"There is no model to train in {base}: {first_line(problem)}") from problem
     for name, parameter in model.named_parameters():
         parameter.requires_grad = part_of(name) not in config.freeze
     return model, processor

@@ -7,11 +7,14 @@ it AutoProcessor hands back the bare tokenizer and pictures are dropped without 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoProcessor, Qwen2_5_VLConfig, Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.processing_utils import ProcessorMixin
+
+from lte_core.vlm.weights import read_tokenizer
 
 
 class ImageOnlyProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]
@@ -27,10 +30,8 @@ class ImageOnlyProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]
 AutoProcessor.register(Qwen2_5_VLConfig, ImageOnlyProcessor, exist_ok=True)
 
 
-def load_processor(directory: str) -> ImageOnlyProcessor:
-    """The image-only processor of a checkpoint directory or hub id."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(directory)
+def load_processor(directory: Path) -> ImageOnlyProcessor:
+    """The image-only processor of a checkpoint directory."""
+    tokenizer = read_tokenizer(directory)
     images = Qwen2VLImageProcessorPil.from_pretrained(directory)
     return ImageOnlyProcessor(images, tokenizer, chat_template=tokenizer.chat_template)

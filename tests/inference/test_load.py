@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.load import LoadConfig, load_model, weights_hash
 from lte_core.schema import Size
 from lte_core.training import nano
+from lte_core.training.config import SftConfig, TrainingError
+from lte_core.training.plan import read_shape
+from lte_core.training.trainer import load_trainable
 from lte_core.vlm.base import Query, Question, VLMError, finish
 from lte_core.vlm.qwen import QwenVL
 
@@ -75,22 +81,67 @@ def test_a_directory_without_a_usable_model(tmp_path: Path, config: object, says
         load_model(str(tmp_path))
 
 
-@pytest.mark.parametrize("damage", ["cut", "another shape", "attention"])
+def cut(model: Path) -> None:
+    (model / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes()[:5_000])
+
+
+def written(name: str, text: str) -> Callable[[Path], object]:
+    return lambda model: (model / name).write_text(text)
+
+
+def said(**text_config: object) -> Callable[[Path], None]:
+    """The configuration with other figures."""
+
+    def change(model: Path) -> None:
+        record = json.loads((model / "config.json").read_text())
+        record["text_config"] |= text_config
+        (model / "config.json").write_text(json.dumps(record))
+
+    return change
+
+
+def without_layer(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if "layers.0" not in name}
+    save_file(kept, model / "model.safetensors", metadata={"format": "pt"})
+
+
+def renamed(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    other = {f"other.{name}": tensor for name, tensor in tensors.items()}
+    save_file(other, model / "model.safetensors", metadata={"format": "pt"})
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": cut,
+    "another shape": said(intermediate_size=712),
+    "no heads": said(num_attention_heads=0),
+    "a word for a number": said(hidden_size="wide"),
+    "a list for a configuration": written("config.json", "[]"),
+    "a number for a part": written("config.json", '{"model_type": "qwen2_5_vl", "text_config": 5}'),
+    "a tokenizer that is none": written("tokenizer.json", "[]"),
+    "no chat template": lambda model: (model / "chat_template.jinja").unlink(),
+    "no tensors of a layer": without_layer,
+    "tensors of other names": renamed,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_model_is_told_in_a_sentence(directory: Path, tmp_path: Path, damage: str) -> None:
     model = tmp_path / "damaged"
     shutil.copytree(directory, model)
-    config = LoadConfig(device="cpu")
-    if damage == "cut":
-        weights = (model / "model.safetensors").read_bytes()
-        (model / "model.safetensors").write_bytes(weights[:5_000])
-    elif damage == "another shape":
-        record = json.loads((model / "config.json").read_text())
-        record["text_config"]["intermediate_size"] += 8
-        (model / "config.json").write_text(json.dumps(record))
-    else:
-        config = LoadConfig(device="cpu", attention="flash_attention_2")
+    DAMAGES[damage](model)
+    with pytest.raises(VLMError, match=r"^The model in .* cannot be loaded: [^\n]+$"):
+        load_model(str(model), LoadConfig(device="cpu"))
+    with pytest.raises(TrainingError, match=rf"There is no model to train in {model}: [^\n]+$"):
+        load_trainable(model, SftConfig())
+    with contextlib.suppress(TrainingError):  # the configuration may be sound
+        read_shape(str(model), None)
+
+
+def test_a_kind_of_attention_that_is_not_installed_is_told(directory: Path) -> None:
     with pytest.raises(VLMError, match="cannot be loaded"):
-        load_model(str(model), config)
+        load_model(str(directory), LoadConfig(device="cpu", attention="flash_attention_2"))
 
 
 def test_automatic_placement_without_a_gpu_is_a_cpu_in_full_precision(

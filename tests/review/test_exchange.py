@@ -315,7 +315,7 @@ def test_an_export_is_read_by_training_as_it_is(place: Place) -> None:
     place.decide(Action.ACCEPT, Action.FIX)
     out = exported(place)
     nano = find("lte-nano")
-    checkpoint, processor = Checkpoint.load(nano), load_processor(str(nano))
+    checkpoint, processor = Checkpoint.load(nano), load_processor(nano)
     rows = Lessons(read_data(out).train, checkpoint, SftConfig())
     stored = Dataset.from_list(read_lines(out / "sft" / "trl.jsonl"))
     assert (len(rows), len(stored)) == (4, 4)

@@ -68,7 +68,7 @@ def reply_here(checkpoint: Path, image: Image.Image, question: Question, tokens:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
     model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32).eval()
-    processor: Any = load_processor(str(checkpoint))
+    processor: Any = load_processor(checkpoint)
     crops = [crop.resize(nano.CROP_WH, Image.Resampling.BICUBIC) for crop in question.crops]
     pictures = [image.resize(nano.IMAGE_WH, Image.Resampling.BICUBIC), *crops]
     content = [{"type": "image"}] * len(pictures) + [{"type": "text", "text": question.prompt}]
