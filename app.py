@@ -34,7 +34,7 @@ from demo.view import About
 from lte_core.inference.checkpoint import Checkpoint, CheckpointError
 from lte_core.inference.detector import LocateThenExamine
 from lte_core.inference.load import find, load_config, load_model
-from lte_core.intake import DEFAULT_INTAKE, Intake, read_intake
+from lte_core.intake import DEFAULT_INTAKE, MIB, Intake, read_intake
 from lte_core.schema import Detection
 from lte_core.settings import Settings, SettingsError, read_settings
 from lte_core.vlm.base import VLM, VLMError
@@ -87,7 +87,7 @@ def create_app(
     app.add_middleware(Guard, max_bytes=most_bytes + 2**20, framed_by=framed_by, streams=streams)
     css, script = ((DEMO / name).read_text(encoding="utf-8") for name in ("style.css", "tab.js"))
     _add_pages(app, card, css)
-    page = build_page(LocateThenExamine(vlm, checkpoint), _about(vlm, checkpoint, card), review, intake)
+    page = build_page(LocateThenExamine(vlm, checkpoint), _about(vlm, checkpoint, card, intake), review, intake)
     if review:
         app.include_router(review_routes(review.store, review.accounts, review.media))
     page.queue(max_size=most_waiting, api_open=False)
@@ -97,7 +97,8 @@ def create_app(
         auth_dependency=lambda request: _name(request, review),
         max_file_size=most_bytes, show_error=False, run_history=False, enable_monitoring=False,
         footer_links=["api"], theme=_theme(),
-        head=f'<link rel="icon" type="image/svg+xml" href="favicon.ico"><style>{css}</style><script>{script}</script>'
+        head=f'<link rel="icon" type="image/svg+xml" href="favicon.ico"><style>{css}</style>'
+        f'<meta name="lte-most-mb" content="{most_bytes / MIB:g}"><script>{script}</script>'
         f"{review_head() if review else ''}",
     )  # fmt: skip
     # Mounting leaves this False, and Gradio then does not check which files a request names: anyone could
@@ -139,11 +140,12 @@ def _offer(review: Review, picture: bytes, found: Detection, name: str) -> str:
     return offer(picture, found, person, review.store, review.media)
 
 
-def _about(vlm: VLM, checkpoint: Checkpoint, card: Path | None) -> About:
+def _about(vlm: VLM, checkpoint: Checkpoint, card: Path | None, intake: Intake) -> About:
     """What the page says about the model."""
     url = "model-card" if card else checkpoint.card if "://" in (checkpoint.card or "") else None
     remote = vlm.info.sha256 is None  # weights that are not here are behind an address
-    return About(vlm.info.name, checkpoint.note, url, checkpoint.uncertain_band, remote)
+    most_mb = intake.limits.max_bytes / MIB
+    return About(vlm.info.name, checkpoint.note, url, checkpoint.uncertain_band, remote, most_mb)
 
 
 def _theme() -> gr.themes.Base:

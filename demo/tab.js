@@ -1,9 +1,9 @@
 // Every way to give a picture (drop anywhere, paste, camera, example, file dialog) ends in one file input:
 // that of Gradio's upload button. And a numbered thing leads to its counterpart.
 (() => {
-  const MOST_BYTES = 25 * 2 ** 20;
   const root = document.documentElement;
   const find = (selector) => document.querySelector(selector);
+  const MOST_MB = Number(find('meta[name="lte-most-mb"]').content); // LTE_MAX_MEGABYTES
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   function notice(text) {
@@ -17,7 +17,7 @@
   function give(file) {
     const input = door();
     if (!input || !file) return;
-    if (file.size > MOST_BYTES) return notice("This file is larger than 25 MB. Choose a smaller one.");
+    if (file.size > MOST_MB * 2 ** 20) return notice(`This file is larger than ${MOST_MB} MB. Choose a smaller one.`);
     const files = new DataTransfer();
     files.items.add(file);
     input.files = files.files;

@@ -112,7 +112,7 @@ class Detecting:
             record = json.loads(Client(url).predict(handle_file("picture.jpg"), api_name="/detect"))
 
         Args:
-            picture: An image file (JPEG, PNG, WebP, AVIF, TIFF or GIF, up to 25 MB).
+            picture: An image file (JPEG, PNG, WebP, AVIF, TIFF or GIF, as large as the page says).
 
         Returns:
             JSON text, as `python -m lte_core detect --json` prints it: image, model, locate (explanation, regions,

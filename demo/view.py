@@ -30,13 +30,14 @@ _TAGS = re.compile(r"</?\s*(?:explanation|boxes|verdict)\s*>?|</?[a-z]{0,11}$", 
 class About:
     """What the page says about the model: its name, the checkpoint's own words about what it is good for,
     where its card is, the range of P(generated) in which it is not to be relied upon, and whether it runs on
-    another server."""
+    another server; and how large a file may be that it is shown, in MB."""
 
     name: str
     note: str
     card_url: str | None = None
     uncertain: tuple[float, float] = (0.5, 0.5)
     remote: bool = False
+    most_megabytes: float = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,13 @@ class Page:
 
 def render(progress: Progress, about: About) -> Page:
     """The page for what is known so far."""
-    return Page(_steps(progress), _stage(progress), _crops(progress), _verdict_card(progress, about), _more(progress))
+    return Page(
+        _steps(progress),
+        _stage(progress, about.most_megabytes),
+        _crops(progress),
+        _verdict_card(progress, about),
+        _more(progress),
+    )
 
 
 def _steps(progress: Progress) -> str:
@@ -95,7 +102,7 @@ def _status(progress: Progress) -> str:
             return "No answer for this picture."
 
 
-def _stage(progress: Progress) -> str:
+def _stage(progress: Progress, most_megabytes: float) -> str:
     if not progress.picture or progress.size is None:
         waiting = " waiting" if progress.phase is Phase.WAITING else ""
         return (
@@ -105,7 +112,7 @@ def _stage(progress: Progress) -> str:
             '<path d="m39.2 37.2 5 5"/></svg><b class="mouse">Drop a picture here</b>'
             '<span class="mouse">or paste it, or click to choose a file</span>'
             '<b class="touch">Tap to choose a picture</b>'
-            "<small>JPEG, PNG, WebP, AVIF, TIFF or GIF, up to 25 MB</small></button>"
+            f"<small>JPEG, PNG, WebP, AVIF, TIFF or GIF, up to {most_megabytes:g} MB</small></button>"
         )
     size, name = progress.size, escape(progress.name or "your picture")
     boxes = ""

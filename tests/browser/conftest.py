@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from lte_core.images import ImageLimits
+from lte_core.intake import MIB, Intake
 from tests.browser.reviewing import Reviewer, Window, open_window
 from tests.browser.visits import Visit, visit
 from tests.demo.fakes import FakeVLM, Script, served
@@ -26,7 +28,8 @@ def url(vlm: FakeVLM, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     card.write_text("# lte-fake\nA scripted model.")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        with served(vlm, card=card, most_waiting=1) as url:
+        intake = Intake(ImageLimits(max_bytes=12 * MIB))  # not the default, to see that the page follows
+        with served(vlm, card=card, most_waiting=1, intake=intake) as url:
             yield url
 
 

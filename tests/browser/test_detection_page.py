@@ -197,14 +197,15 @@ def test_a_wrong_file_is_answered_with_what_to_do(visitor: Visit) -> None:
 
 
 def test_a_file_over_the_limit_is_not_even_sent(visitor: Visit) -> None:
+    expect(visitor.page.locator(".lte-drop small")).to_contain_text("up to 12 MB")
     visitor.page.evaluate(
         """() => {
           const data = new DataTransfer();
-          data.items.add(new File([new Uint8Array(26 * 2 ** 20)], "huge.jpg", { type: "image/jpeg" }));
+          data.items.add(new File([new Uint8Array(13 * 2 ** 20)], "huge.jpg", { type: "image/jpeg" }));
           document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
         }"""
     )
-    expect(visitor.page.locator("#lte-notice")).to_contain_text("larger than 25 MB")
+    expect(visitor.page.locator("#lte-notice")).to_contain_text("larger than 12 MB")
     visitor.reaches("empty")
 
 
