@@ -98,7 +98,7 @@ def train_sft(
     ready(data, base, out, config)
     # Before the model is loaded: DeepSpeed shares out its weights as they come in.
     arguments = SFTConfig(
-        **trainer.arguments(out, config) | trainer.stopping(config.patience, config.eval_steps, config.save_steps),
+        **trainer.arguments(out, config) | trainer.stopping(config),
         num_train_epochs=1,  # the rows already run over all epochs
         max_length=None,  # a cut sequence would lose image tokens
         completion_only_loss=True,

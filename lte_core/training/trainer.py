@@ -25,7 +25,7 @@ from transformers.utils import logging
 
 from lte_core.files import write_whole
 from lte_core.inference.checkpoint import Checkpoint
-from lte_core.training.config import Part, TrainConfig, TrainingError
+from lte_core.training.config import Part, SftConfig, TrainConfig, TrainingError
 from lte_core.training.record import Record, draw_curves, write_record
 from lte_core.vlm.processor import ImageOnlyProcessor, load_processor
 from lte_core.vlm.weights import DAMAGE, first_line, read_weights
@@ -165,17 +165,19 @@ class Clock(TrainerCallback):  # type: ignore[misc]
             write_whole(self._file, json.dumps(self.seconds()))
 
 
-def stopping(patience: int | None, eval_steps: int, save_steps: int) -> dict[str, Any]:
+def stopping(config: SftConfig) -> dict[str, Any]:
     """Arguments for early stopping on the validation split, or none."""
-    if patience is None:
+    if config.patience is None:
         return {}
-    every = min(eval_steps, save_steps)  # the best step must be one that was saved
+    every = min(config.eval_steps, config.save_steps)  # the best step must be one that was saved
     return {
+        "per_device_eval_batch_size": config.batch_size,  # what the plan reckons with; transformers takes 8
         "eval_strategy": "steps",
         "eval_steps": every,
         "save_steps": every,
         "load_best_model_at_end": True,
         "metric_for_best_model": "eval_loss",
+        "restore_callback_states_from_checkpoint": True,  # how much of the patience is spent
     }
 
 

@@ -125,7 +125,7 @@ def test_training_ends_early_when_the_validation_loss_stops_falling(
     taught: TrainingData, settings: Checkpoint, tmp_path: Path
 ) -> None:
     data = replace(taught, val=taught.train[-2:])
-    hopeless = replace(FEW, learning_rate=3e-2, samples=20, patience=1, eval_steps=1, warmup_share=0.0)
+    hopeless = replace(FEW, learning_rate=3e-2, samples=20, patience=2, eval_steps=1, warmup_share=0.0)
 
     class Keeping(Log):
         def __call__(self, progress: Progress) -> None:
@@ -140,6 +140,12 @@ def test_training_ends_early_when_the_validation_loss_stops_falling(
     best = min(seen, key=seen.__getitem__)
     assert best < max(seen)
     assert same(tmp_path / f"checkpoint-{best}", tmp_path / "out"), "the best weights are kept"
+    with pytest.raises(Killed):
+        train_sft(data, NANO_DIR, tmp_path / "killed", settings, hopeless, Log(dies_at=max(seen)))
+    again = Log()
+    train_sft(data, NANO_DIR, tmp_path / "killed", settings, hopeless, again)
+    assert max(again.of("eval_loss")) == max(seen), "its patience is as spent as it was"
+    assert same(tmp_path / "killed", tmp_path / "out")
     with pytest.raises(TrainingError, match="none"):
         train_sft(replace(data, val=()), NANO_DIR, tmp_path / "x", settings, hopeless)
 
