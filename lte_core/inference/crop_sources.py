@@ -42,12 +42,15 @@ def _largest(regions: Sequence[Region], count: int) -> list[Region]:
 
 
 def _random_regions(seed: int) -> Callable[[str, LocateResult, Size], Sequence[Region]]:
-    """As many boxes as were located (at least one), each of the size of a located one, anywhere in the image."""
+    """As many boxes as were located (at least one), each of the size and name of a located one, anywhere in the
+    image."""
 
     def choose(path: str, located: LocateResult, size: Size) -> list[Region]:
         rng = random.Random(f"{seed}/{path}")
-        sizes = [(r.box.width, r.box.height) for r in located.regions] or [(size.width / 4, size.height / 4)]
-        places = [(rng.uniform(0, size.width - w), rng.uniform(0, size.height - h), w, h) for w, h in sizes]
-        return [Region(Box(x, y, x + w, y + h), "") for x, y, w, h in places]
+        like = [(r.box.width, r.box.height, r.label) for r in located.regions] or [
+            (size.width / 4, size.height / 4, "")
+        ]
+        places = [(rng.uniform(0, size.width - w), rng.uniform(0, size.height - h), w, h, name) for w, h, name in like]
+        return [Region(Box(x, y, x + w, y + h), name) for x, y, w, h, name in places]
 
     return choose

@@ -135,12 +135,16 @@ def examine_turn(
 
 
 def choose_shown(
-    rng: random.Random, sample: TraceSample, others: Sequence[Shown], nothing: str | None, shares: CropShares
-) -> list[Shown]:
+    rng: random.Random, sample: TraceSample, others: Sequence[Shown], nothing: str | None, shares: CropShares,
+    names: Sequence[str] = (),
+) -> list[Shown]:  # fmt: skip
     """The areas of one Examine turn. `others` are known areas that are no evidence; `nothing` is what to say about
-    an area in which there is nothing, None where the sample's explanation has no numbered parts."""
+    an area in which there is nothing, None where the sample's explanation has no numbered parts. Such an area is called
+    by one of `names`, the data's labels: one without a name would tell that there is nothing in it."""
     size = Size(sample.width, sample.height)
-    anywhere = Shown(Region(random_box(rng, size), ""), nothing)
+    box = random_box(rng, size)
+    name = names[int(box.x1 * 7_919) % len(names)] if names else ""  # drawn with the box
+    anywhere = Shown(Region(box, name), nothing)
     if rng.random() < shares.nothing:
         return []  # in both classes alike: whether there are crops must tell nothing
     if rng.random() < shares.unrelated:

@@ -39,6 +39,7 @@ class Lessons(Sequence[dict[str, Any]]):
     ) -> None:
         self._lessons, self._checkpoint, self._config = lessons, checkpoint, config
         self._nothing, self._convention = nothing, convention
+        self._names = [region.label for lesson in lessons for region in lesson.sample.regions if region.label]
         self._queries = 2 if config.examine else 1
 
     def __len__(self) -> int:
@@ -51,7 +52,7 @@ class Lessons(Sequence[dict[str, Any]]):
         if row % self._queries == 0:
             return locate_turn(lesson.sample, image, self._checkpoint, self._convention).trl()
         nothing = rng.choice(self._nothing) if self._nothing else None
-        shown = choose_shown(rng, lesson.sample, lesson.others, nothing, self._config.crops)
+        shown = choose_shown(rng, lesson.sample, lesson.others, nothing, self._config.crops, self._names)
         return examine_turn(lesson.sample, image, shown, self._checkpoint, self._convention).trl()
 
 

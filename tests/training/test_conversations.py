@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -122,6 +123,19 @@ def test_shares_decide_what_is_shown(shares: CropShares, others: tuple[str, ...]
         found = {item.region.label for item in shown}
         assert found >= labels
         assert bool(found) is bool(labels)
+
+
+@pytest.mark.parametrize("regions", [(), SAMPLE.regions])
+def test_an_area_of_nothing_has_a_name_like_any_other(regions: tuple[Region, ...]) -> None:
+    names = ["weave", "hand", "crowd", "crowd"]
+    sample, shares = replace(SAMPLE, regions=regions), CropShares(0, 0, 1, 0, 0)
+    found = Counter(
+        item.region.label
+        for seed in range(1_000)
+        for item in choose_shown(random.Random(seed), sample, (), "nothing", shares, names)
+    )
+    assert set(found) == set(names)
+    assert found["crowd"] > 1.5 * found["hand"] > 0, "as often as in the data"
 
 
 @given(st.integers(), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5))
