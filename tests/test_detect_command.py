@@ -234,6 +234,13 @@ def test_a_picture_is_never_overwritten(picture: Path, capsys: Capture, field: s
     assert picture.read_bytes() == before
 
 
+def test_two_results_never_share_a_file(picture: Path, tmp_path: Path, capsys: Capture) -> None:
+    options = DetectOptions([str(picture)], out=tmp_path / "x.html", report=tmp_path / "." / "x.html")
+    assert run_detect(no_model, options) == 1
+    assert "Name two files" in capsys.readouterr().err
+    assert not (tmp_path / "x.html").exists()
+
+
 def test_an_interrupted_run_keeps_what_was_done(tmp_path: Path, capsys: Capture) -> None:
     for index in range(6):
         (tmp_path / f"{index}.png").write_bytes(png((40 + index, 30)))

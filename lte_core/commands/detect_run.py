@@ -48,6 +48,8 @@ class DetectOptions:
         for name, path in (("--out", self.out), ("--report", self.report)):
             if path and path.suffix.lower() in IMAGE_SUFFIXES:
                 return f"{name} would overwrite the picture {path}. Name the file to write right after {name}."
+        if self.out and self.report and self.out.resolve() == self.report.resolve():
+            return f"--out and --report are both {self.out}. Name two files."
         return None
 
 

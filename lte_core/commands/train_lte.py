@@ -224,13 +224,14 @@ def _checkpoint(base: Path) -> Any:
 
 
 def calibrate(model: Path, data: TrainingData, threads: int | None, device: str | None) -> None:
-    """Temperatures and band on the split val, which no stage trained on; without one the model keeps its own."""
+    """Temperatures and band on the split val, which no stage trained on; without one the model keeps its own. Done
+    once: what `train.json` tells is done."""
     from lte_core.evaluation.fitting import LEAST, fit
     from lte_core.inference.detector import LocateThenExamine
     from lte_core.inference.load import LoadConfig, load_model
-    from lte_core.training.record import add, is_main
+    from lte_core.training.record import add, is_main, read
 
-    if not is_main():
+    if not is_main() or "calibration" in read(model):
         return
     lessons = data.val[:MOST_TO_CALIBRATE]
     if len(lessons) < LEAST:

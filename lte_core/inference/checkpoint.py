@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lte_core.files import write_whole
 from lte_core.inference.prompts import Prompts
 from lte_core.schema import Size
 from lte_core.vlm.views import Views
@@ -121,8 +122,7 @@ class Checkpoint:
 
     def save(self, directory: Path) -> None:
         """Write the file that `load` reads."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
-        (directory / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+        write_whole(directory / FILE_NAME, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
 
 DEFAULT_CHECKPOINT = Checkpoint()

@@ -1,7 +1,7 @@
 """What segment Examine is shown: the areas that the segment's first model locates itself, or others in their place.
 
-The model's own regions are located once, greedily, before the training begins, and kept in `located.jsonl`, a line a
-sample; an interrupted pass goes on. With several processes each locates its share.
+The model's own regions are located once, greedily, before the training begins, and kept in `located-0-of-1.jsonl`, a
+line a sample; an interrupted pass goes on. With several processes each locates its share.
 """
 
 from __future__ import annotations

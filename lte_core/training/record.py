@@ -100,8 +100,13 @@ def write_record(out: Path, made: Record) -> None:
 
 def add(out: Path, name: str, value: Any) -> None:
     """Something that was found out after the training, such as its calibration."""
-    path = out / FILE_NAME
-    write_record(out, json.loads(path.read_text(encoding="utf-8")) | {name: value})
+    write_record(out, read(out) | {name: value})
+
+
+def read(out: Path) -> Record:
+    """What `train.json` says."""
+    record: Record = json.loads((out / FILE_NAME).read_text(encoding="utf-8"))
+    return record
 
 
 def processes() -> int:

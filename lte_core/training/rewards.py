@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lte_core.boxes import iou, match, mean_best_iou
+from lte_core.boxes import match, mean_best_iou
 from lte_core.inference.locate import MAX_REGIONS, read_locate
 from lte_core.schema import Box, Region, Size, Verdict
 from lte_core.text_metrics import bleu
@@ -119,8 +119,3 @@ def reward_examine(text: str, explanation: str, label: Verdict, config: RewardCo
 def _require_closed(text: str) -> None:
     if has_open_verdict(text):
         raise ReplyError("open verdict", "The reply's <verdict> has no </verdict>.")
-
-
-def duplicates(boxes: Sequence[Box], least: float = 0.8) -> int:
-    """How many boxes repeat one before them: what a showered reply looks like, for logs."""
-    return sum(any(iou(box, earlier) >= least for earlier in boxes[:place]) for place, box in enumerate(boxes))

@@ -32,6 +32,7 @@ from lte_core.vlm.weights import DAMAGE, first_line, read_weights
 
 CHECKPOINTS = "checkpoints"
 _STATE = "trainer_state.json"
+_NO_MEMORY = re.compile("out of memory|not enough memory|(can't|cannot) allocate memory", re.IGNORECASE)
 _MERGERS = r"(merger|deepstack_merger_list)\."
 _NAMES = {
     Part.PROJECTOR: rf"model\.visual\.{_MERGERS}.*",
@@ -191,7 +192,16 @@ def run(trainer: Any, processor: Any, checkpoint: Checkpoint, out: Path, config:
     trainer.remove_callback(PrinterCallback)
     clock = Clock(out / CHECKPOINTS)
     trainer.add_callback(clock)
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
+    try:
+        result = trainer.train(resume_from_checkpoint=last_checkpoint(out / CHECKPOINTS))
+    except (RuntimeError, MemoryError) as problem:
+        if not isinstance(problem, MemoryError) and not _NO_MEMORY.search(str(problem)):
+            raise
+        raise TrainingError(
+            f"The training ran out of memory at step {trainer.state.global_step + 1}: {first_line(problem)}. Take a "
+            "smaller batch_size with more accumulate, --gradient-checkpointing or an adapter, in a new --out; --plan "
+            "tells what each takes."
+        ) from problem
     if not trainer.state.global_step:
         raise TrainingError("There was no step to take: the data is less than one batch.")
     history = [*trainer.state.log_history]

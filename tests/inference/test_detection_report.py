@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,15 @@ def test_the_schema_is_pinned(detection: Detection) -> None:
         "provenance": None,
         "error": None,
     }
+
+
+def test_the_readme_names_every_field(detection: Detection) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    told = readme[readme.index("A line of JSON") :][:900]
+    record = to_json(detection)
+    assert [name for name in record if f"`{name}`" not in told] == []
+    inside = {*record["image"], *record["model"], *record["locate"], *record["crops"][0], *record["examine"]}
+    assert [name for name in sorted(inside) if name not in told] == []
 
 
 def test_a_failure_is_a_line_with_its_error() -> None:

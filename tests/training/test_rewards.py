@@ -14,7 +14,6 @@ from lte_core.inference.locate import locate_result
 from lte_core.schema import Box, Region, Size, Verdict
 from lte_core.training.rewards import (
     RewardConfig,
-    duplicates,
     iou_reward,
     reward_examine,
     reward_locate,
@@ -160,7 +159,6 @@ def test_fragments_and_duplicates_are_superfluous() -> None:
     fragments = [Box(0, 0, 50, 100), Box(50, 0, 100, 100)]
     assert superfluous([HAND], [HAND, HAND, Box(1, 1, 100, 100)]) == 2
     assert superfluous([HAND], fragments) == 1, "one half still matches with an IoU of a half"
-    assert duplicates([HAND, HAND, SIGN, Box(1, 1, 100, 100)]) == 2
 
 
 SIDES = st.tuples(*[st.floats(0, 300)] * 2, *[st.floats(5, 140)] * 2)

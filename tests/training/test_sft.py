@@ -150,6 +150,24 @@ def test_training_ends_early_when_the_validation_loss_stops_falling(
         train_sft(replace(data, val=()), NANO_DIR, tmp_path / "x", settings, hopeless)
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        MemoryError("no room"),
+        RuntimeError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_memory_that_gives_out_ends_the_run_with_what_to_do(
+    taught: TrainingData, settings: Checkpoint, tmp_path: Path, problem: Exception
+) -> None:
+    def fill(progress: Progress) -> None:
+        raise problem
+
+    with pytest.raises(TrainingError, match=r"ran out of memory at step 2: .*--gradient-checkpointing"):
+        train_sft(taught, NANO_DIR, tmp_path, settings, FEW, fill)
+
+
 def test_a_loss_that_is_none_ends_the_run_with_what_to_do(
     taught: TrainingData, settings: Checkpoint, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +16,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lte_core.__main__ import app
+from lte_core.commands.train_lte import calibrate
 from lte_core.training import plan
 from lte_core.training.chain import CONFIGS, read_recipe, recipes
 from lte_core.training.config import GrpoConfig, Part, Segment, SftConfig, TrainingError
 from lte_core.training.lessons import read_data
+from lte_core.training.rewards import RewardConfig
 from tests.training.small_runs import NANO_DIR
 
 NANO = ("--model", "lte-nano")
@@ -236,3 +239,24 @@ def test_what_a_later_stage_lacks_is_told_before_the_first_one(
     assert done.exit_code == 2
     assert expected in told(done)
     assert not (out / "stages").exists()
+
+
+def test_what_is_calibrated_stays_so(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a finished training nothing is done again: the model is not even loaded."""
+    (tmp_path / "train.json").write_text('{"done": true, "calibration": {"acc": 0.9}}')
+    data = read_data(scenes)
+    calibrate(tmp_path, replace(data, val=data.train), None, "cpu")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["train.json"]
+
+
+def test_a_recipe_weighs_the_rewards(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("[locate]\nrewards = { format = 0.5, extra_penalty = 0.2 }\n[examine.rewards]\nbleu = 0.25\n")
+    read = read_recipe(str(recipe))
+    assert read.locate is not None
+    assert read.examine is not None
+    assert read.locate.rewards == RewardConfig(format=0.5, extra_penalty=0.2)
+    assert read.examine.rewards == RewardConfig(bleu=0.25)
+    recipe.write_text("[locate.rewards]\nbeauty = 1\n")
+    with pytest.raises(TrainingError, match="beauty"):
+        read_recipe(str(recipe))
