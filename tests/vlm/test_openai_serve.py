@@ -13,7 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lte_core.schema import Size
+from lte_core.images import read_image
+from lte_core.inference.detector import LocateThenExamine
+from lte_core.inference.load import MODELS, NANO, LoadConfig, load_model
+from lte_core.schema import Detection, Size
 from lte_core.training import nano
 from lte_core.vlm.base import Delta, Query, Question, VLMError, finish
 from lte_core.vlm.openai_chat import ChatVLM
@@ -123,3 +126,22 @@ def test_a_reply_that_is_given_up_leaves_the_server_free(server: ServerConfig) -
 def test_a_model_that_is_not_served_is_refused_in_the_servers_words(server: ServerConfig) -> None:
     with pytest.raises(VLMError, match=r"refuses the request \(400\): Server is pinned to .* requested 'other'"):
         finish(ChatVLM(replace(server, model="other")).open([IMAGE]).ask([LOCATE]))
+
+
+def test_the_model_that_ships_judges_through_a_server_as_it_does_here(tmp_path: Path) -> None:
+    """Nothing holds the server's replies to their form; the model was taught it."""
+    local, checkpoint = load_model(NANO, LoadConfig(device="cpu", threads=1))
+    examples = sorted(Path(__file__).parents[2].joinpath("demo", "examples").glob("*.jpg"))[:3]
+    pictures = [(path.name, read_image(path)) for path in examples]
+    here = [*LocateThenExamine(local, checkpoint).detect_many(pictures)]
+    with serving(MODELS / NANO, tmp_path) as url:
+        config = ServerConfig(url, str(MODELS / NANO), api_key="none", views=checkpoint.views)
+        there = [*LocateThenExamine(ChatVLM(config), checkpoint).detect_many(pictures)]
+    for ours, theirs in zip(here, there, strict=True):
+        assert isinstance(ours, Detection)
+        assert isinstance(theirs, Detection), theirs
+        assert theirs.locate.regions == ours.locate.regions
+        assert (theirs.locate.verdict, theirs.verdict) == (ours.locate.verdict, ours.verdict)
+        assert theirs.examine.explanation == ours.examine.explanation
+        assert theirs.crops
+        assert theirs.p_generated is None, "this server gives no log-probabilities"
