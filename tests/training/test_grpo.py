@@ -14,6 +14,7 @@ from lte_core.inference.checkpoint import Checkpoint
 from lte_core.inference.crop_sources import CropSource
 from lte_core.inference.load import load_model
 from lte_core.schema import Box, Region
+from lte_core.training import plan
 from lte_core.training.config import GrpoConfig, Segment, TrainingError
 from lte_core.training.grpo import Questions, arguments, asked, judge, reward_function, train_grpo
 from lte_core.training.lessons import TrainingData
@@ -124,11 +125,14 @@ def test_an_adapter_learns_too(taught: TrainingData, settings: Checkpoint, tmp_p
     assert not same(NANO_DIR, tmp_path)
 
 
-def test_a_server_writes_the_replies_when_one_is_named(settings: Checkpoint, tmp_path: Path) -> None:
+def test_a_server_writes_the_replies_when_one_is_named(
+    settings: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain, served = (arguments(tmp_path, settings, replace(FEW, vllm_url=url)) for url in (None, "http://h:8000"))
     assert "use_vllm" not in plain
     assert served["use_vllm"]
     assert (served["vllm_mode"], served["vllm_server_base_url"]) == ("server", "http://h:8000")
+    monkeypatch.setattr(plan, "find_spec", lambda package: None)
     for wanting in (replace(FEW, vllm_url="http://h:8000"), replace(FEW, report_to="trackio")):
         with pytest.raises(TrainingError, match="needs the package"):
             check(NANO_DIR, tmp_path, wanting)

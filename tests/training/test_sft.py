@@ -90,6 +90,12 @@ def test_a_finished_run_is_left_alone_and_another_one_in_its_folder_refused(
         train_sft(replace(taught, sha256="0" * 64), NANO_DIR, whole[0], settings, FEW)
 
 
+def test_curves_go_to_tensorboard(taught: TrainingData, settings: Checkpoint, tmp_path: Path) -> None:
+    train_sft(taught, NANO_DIR, tmp_path, settings, replace(FEW, samples=4, report_to="tensorboard"))
+    [events] = (tmp_path / "runs").rglob("events.out.tfevents.*")
+    assert b"train/loss" in events.read_bytes()
+
+
 @pytest.mark.parametrize("frozen", [(Part.VISION,), (Part.VISION, Part.PROJECTOR), (Part.LANGUAGE,)])
 def test_frozen_parts_stay_and_the_others_move(
     taught: TrainingData, settings: Checkpoint, tmp_path: Path, frozen: tuple[Part, ...]
@@ -111,6 +117,24 @@ def test_an_adapter_is_merged_into_a_model_that_loads(
     assert Part.LANGUAGE in moved
     assert (Part.VISION in moved) is not bool(frozen)
     load_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("patience", [None, 5])
+def test_a_killed_adapter_goes_on_to_the_same_weights(
+    taught: TrainingData, settings: Checkpoint, tmp_path: Path, patience: int | None
+) -> None:
+    """As the one-GPU recipe trains: an adapter over weights in bfloat16."""
+    data = replace(taught, val=taught.train[-2:])
+    small = replace(FEW, lora_rank=4, weights="bfloat16", samples=8, patience=patience)
+    train_sft(data, NANO_DIR, tmp_path / "whole", settings, small)
+    with pytest.raises(Killed):
+        train_sft(data, NANO_DIR, tmp_path / "killed", settings, small, Log(dies_at=3))
+    assert last_checkpoint(tmp_path / "killed" / "checkpoints")
+    log = Log()
+    train_sft(data, NANO_DIR, tmp_path / "killed", settings, small, log)
+    assert sorted(log.of("loss")) == [3, 4]
+    assert same(tmp_path / "whole", tmp_path / "killed")
+    assert not same(tmp_path / "whole", NANO_DIR)
 
 
 def test_checkpointing_changes_memory_and_not_the_loss(
