@@ -40,8 +40,9 @@ QUICK = {"workers": 0, "threads": 1, "device": "cpu"}
     [
         {"sft": {"batch_size": 16, "samples": 16}},
         {"locate": {"batch_size": 16, "samples": 4, "steps": 1}},
+        {"examine": {"batch_size": 16, "samples": 4, "steps": 1}},  # shown fewer crops than are planned for
     ],
-    ids=["sft", "locate"],
+    ids=["sft", "locate", "examine"],
 )
 def test_what_a_training_takes_is_near_its_plan(
     scenes: Path, tmp_path: Path, stages: dict[str, dict[str, int]]
@@ -51,6 +52,6 @@ def test_what_a_training_takes_is_near_its_plan(
     command = [sys.executable, "-c", TRAINS, str(scenes), str(NANO_DIR), str(tmp_path), asked]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    config = SftConfig(**given | QUICK) if name == "sft" else GrpoConfig(segment=Segment.LOCATE, **given | QUICK)  # type: ignore[arg-type]
+    config = SftConfig(**given | QUICK) if name == "sft" else GrpoConfig(segment=Segment(name), **given | QUICK)  # type: ignore[arg-type]
     planned = plan.plan(plan.read_shape(str(NANO_DIR), None), config).total
     assert planned == pytest.approx(int(done.stdout.split()[-1]), rel=0.4)
