@@ -57,6 +57,7 @@ def training(stage: str) -> Iterator[Callable[[TrainProgress], None]]:
 def told() -> Iterator[None]:
     """What can go wrong, in a sentence instead of a traceback."""
     from lte_core.evaluation.baselines import BaselineError
+    from lte_core.files import BusyError
     from lte_core.vlm.base import VLMError
 
     try:
@@ -66,7 +67,7 @@ def told() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except OSError as problem:
         raise typer.BadParameter(in_words(problem)) from problem
-    except (BaselineError, VLMError, ValueError) as problem:
+    except (BaselineError, BusyError, VLMError, ValueError) as problem:
         raise typer.BadParameter(str(problem)) from problem
 
 

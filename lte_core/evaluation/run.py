@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from lte_core.dataset.manifest import BadLine, read_lines
 from lte_core.evaluation.modes import Mode
 from lte_core.evaluation.predict import Prediction, predict
-from lte_core.files import whole, write_whole
+from lte_core.files import locked, whole, write_whole
 from lte_core.inference.crop_sources import CropSource
 from lte_core.inference.detector import Failure, FirstLook, LocateThenExamine
 from lte_core.runs import commit
@@ -85,16 +86,16 @@ def predict_file(
     progress: Callable[[int], None] = lambda done: None,
     first_look: FirstLook | None = None,
 ) -> list[Failure]:
-    """Write the predictions; gives the images that failed. Raises RunError when `out` is another run's.
+    """Write the predictions; gives the images that failed. Raises RunError when `out` is another run's,
+    and BusyError while another one writes it.
 
     `first_look` are earlier detections by the same model, of which only what Examine is shown differs: it answers as if
     it had been asked both questions, in half the time.
     """
     record = _record(detector, data, config)
-    done = _resume(out, record, detector.vlm.batch_size)
-    failed = _failures(out)
-    with out.open("a", encoding="utf-8", newline="\n") as lines:
-        rest = data.samples[done:]
+    with _alone(out), out.open("a", encoding="utf-8", newline="\n") as lines:
+        done = _resume(out, record, detector.vlm.batch_size)
+        failed, rest = _failures(out), data.samples[done:]
         made = predict(detector, rest, data.root, config.crops, config.seed, config.mode, first_look=first_look)
         for number, prediction in enumerate(made, done + 1):
             lines.write(json.dumps(prediction.record(), ensure_ascii=False) + "\n")
@@ -103,6 +104,11 @@ def predict_file(
                 failed.append(prediction.result)
             progress(number)
     return failed
+
+
+def _alone(out: Path) -> AbstractContextManager[None]:
+    """One writer of a file at a time. Raises BusyError."""
+    return locked(out, shared=False, message=f"Another run is writing {out}. Wait for it, or name a new file.")
 
 
 def _failures(out: Path) -> list[Failure]:
@@ -119,6 +125,13 @@ def predict_again(
 ) -> list[Failure]:  # fmt: skip
     """Predict the images that failed once more, such as after a server was down; the others' lines stay as they are."""
     _same(out, _record(detector, data, config))
+    with _alone(out):
+        return _again(detector, data, out, config, progress)
+
+
+def _again(
+    detector: LocateThenExamine, data: Samples, out: Path, config: RunConfig, progress: Callable[[int], None]
+) -> list[Failure]:
     kept = {}
     for line in out.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
         try:

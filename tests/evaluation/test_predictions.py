@@ -21,6 +21,7 @@ from lte_core.dataset.manifest import read_manifest
 from lte_core.dataset.synth import write_dataset
 from lte_core.evaluation.outcomes import detections, outcome, read_predictions, union_iou
 from lte_core.evaluation.run import RunConfig, predict_file, read_samples
+from lte_core.files import locked
 from lte_core.inference.crop_sources import CropSource
 from lte_core.inference.detector import Failure, LocateThenExamine
 from lte_core.inference.load import NANO, load_model
@@ -54,6 +55,11 @@ def predictions(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         done = evaluate("predict", "--data", str(data), "--out", str(made[name]), *options)
         assert done.exit_code == 0, done.output
     return made
+
+
+def told(done: Result) -> str:
+    """What was said, however long the paths were that its lines were broken for."""
+    return " ".join(done.output.replace("│", " ").split())
 
 
 def lines(path: Path, *, timed: bool = False) -> list[dict[str, Any]]:
@@ -132,7 +138,17 @@ def test_a_file_of_another_run_is_not_mixed(data: Path, predictions: dict[str, P
     before = predictions["lte"].read_bytes()
     done = evaluate("predict", "--data", str(data), "--out", str(predictions["lte"]), "--mode", "single")
     assert done.exit_code == 2
-    assert "another config" in " ".join(done.output.split())
+    assert "another config" in told(done)
+    assert predictions["lte"].read_bytes() == before
+
+
+def test_two_runs_never_write_one_file(data: Path, predictions: dict[str, Path]) -> None:
+    before = predictions["lte"].read_bytes()
+    with locked(predictions["lte"], shared=False, message=""):
+        for more in ((), ("--again",)):
+            done = evaluate("predict", "--data", str(data), "--out", str(predictions["lte"]), *more)
+            assert done.exit_code == 2
+            assert "Another run is writing" in told(done)
     assert predictions["lte"].read_bytes() == before
 
 
