@@ -100,7 +100,8 @@ class Writing:
         self.shown = ["" for _ in questions]
         self.open = [True] * len(questions)
         self.limits = [vlm.config.max_new_tokens[question.query] for question in questions]
-        self.constraint = ReplyConstraint(vlm.guide, [q.query for q in questions]) if vlm.guide else None
+        queries = [question.query for question in questions]
+        self.constraint = ReplyConstraint(vlm.guide, vlm.tokenizer, queries) if vlm.guide else None
 
     @property
     def done(self) -> bool:
@@ -110,6 +111,9 @@ class Writing:
         """Choose the next token of every open row from `[rows, 1, vocabulary]` and give the new text."""
         scores = logits[:, -1]
         if self.constraint:
+            for row in range(len(self.ids)):
+                if self.open[row]:
+                    self.constraint.close(row, self.ids[row], self.shown[row], self.limits[row])
             self.constraint.mask(scores)
         chosen = scores.argmax(-1).tolist()
         complete = self.constraint.accept(chosen) if self.constraint else [False] * len(chosen)

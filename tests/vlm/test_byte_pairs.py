@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import regex  # type: ignore[import-untyped]
 import torch
 from PIL import Image
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -15,7 +16,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from lte_core.schema import ModelInfo
 from lte_core.training import nano
 from lte_core.vlm.base import Query, Question, Reply
-from lte_core.vlm.grammar import REPLY_FORMS
+from lte_core.vlm.grammar import REPLY_FORMS, closing_form
 from lte_core.vlm.qwen import QwenConfig, QwenVL
 from lte_core.vlm.replies import parse_examine, parse_locate
 from lte_core.vlm.views import Views
@@ -49,17 +50,22 @@ def tokenizer() -> Any:
     return fast
 
 
-@pytest.fixture
-def vlm(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> QwenVL:
-    for query, form in REPLY_FORMS.items():  # a model at random ends nothing before it must
-        monkeypatch.setitem(REPLY_FORMS, query, form.replace("{1,1500}", "{1,60}"))
+@pytest.fixture(scope="module")
+def model(tokenizer: Any) -> Any:
+    """At random: it ends nothing before it must."""
     torch.set_num_threads(1)
+    return nano.make_model(tokenizer, seed=3).eval()
+
+
+def vlm(model: Any, tokenizer: Any, **limits: int) -> QwenVL:
     config = QwenConfig(
         views=Views(crop_min_pixels=56 * 56, crop_max_pixels=112 * 112),
-        max_new_tokens={Query.LOCATE: 1_500, Query.EXAMINE: 500},
+        max_new_tokens={Query(name): limit for name, limit in limits.items()},
     )
-    model = nano.make_model(tokenizer, seed=3).eval()
     return QwenVL(model, tokenizer, Qwen2VLImageProcessorPil(), ModelInfo("test"), config)
+
+
+IMAGE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (120, 140, 3), dtype=np.uint8))
 
 
 def written(vlm: QwenVL, image: Image.Image, query: Query) -> tuple[str, Reply]:
@@ -92,12 +98,51 @@ def test_tokens_run_across_the_tags(tokenizer: Any) -> None:
     assert ">real" in tokens, "else this file tests nothing"
 
 
-@pytest.mark.parametrize("query", list(Query))
-def test_a_reply_is_in_form_and_its_verdict_weighed_as_one_text(vlm: QwenVL, query: Query) -> None:
-    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (120, 140, 3), dtype=np.uint8))
-    streamed, reply = written(vlm, image, query)
+@pytest.mark.parametrize(("query", "limit"), [("locate", 500), ("locate", 620), ("examine", 100), ("examine", 153)])
+def test_a_reply_ends_in_time_and_in_form(model: Any, tokenizer: Any, query: str, limit: int) -> None:
+    """Long before it would: the verdict is weighed, in whatever tokens it stands, as of one text."""
+    local = vlm(model, tokenizer, **{query: limit})
+    streamed, reply = written(local, IMAGE, Query(query))
     assert (reply.finish, streamed) == ("stop", reply.text)
-    assert reply.text.endswith("</verdict>")
-    (parse_locate if query is Query.LOCATE else parse_examine)(reply.text)
+    assert limit // 3 < reply.tokens <= limit
+    (parse_locate if query == "locate" else parse_examine)(reply.text)
     head = reply.text[: reply.text.rindex("<verdict>")]
-    assert reply.p_generated == pytest.approx(odds(vlm, image, query, head), abs=1e-4)
+    assert reply.p_generated == pytest.approx(odds(local, IMAGE, Query(query), head), abs=1e-4)
+
+
+@pytest.mark.parametrize("limit", [430, 475])
+def test_a_list_of_boxes_ends_in_time(model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    form = REPLY_FORMS[Query.LOCATE]  # changed, so that the limit comes among the boxes
+    for ours, theirs in (("{1,1500}", "{1,9}"), ("{0,7})?", "{7,7})")):
+        assert ours in form
+        form = form.replace(ours, theirs)
+    monkeypatch.setitem(REPLY_FORMS, Query.LOCATE, form)
+    _, reply = written(vlm(model, tokenizer, locate=limit), IMAGE, Query.LOCATE)
+    assert (reply.finish, reply.text[-10:]) == ("stop", "</verdict>")
+    assert limit // 3 < reply.tokens <= limit
+    assert 0 < len(parse_locate(reply.text).regions) < 8
+
+
+def test_a_limit_without_room_for_a_reply_cuts_it(model: Any, tokenizer: Any) -> None:
+    _, reply = written(vlm(model, tokenizer, examine=20), IMAGE, Query.EXAMINE)
+    assert (reply.finish, reply.tokens, reply.p_generated) == ("length", 20, None)
+
+
+REGION = '{"bbox_2d": [1, 22, 333, 4444], "label": "a [sign] (of \'{x}\')"}'
+LONG = "<explanation>C'est $5.00 + (x|y) \\d [1]; 招牌 #~&^*?-</explanation>"
+
+
+@pytest.mark.parametrize(
+    ("query", "whole"),
+    [
+        (Query.EXAMINE, LONG + "<verdict>real</verdict>"),
+        (Query.LOCATE, LONG + "<boxes>[]</boxes><verdict>real</verdict>"),
+        (Query.LOCATE, f"{LONG}<boxes>[{REGION}, {REGION},{REGION}]</boxes><verdict>generated</verdict>"),
+    ],
+)
+def test_wherever_a_reply_is_it_can_end_soon(query: Query, whole: str) -> None:
+    assert regex.fullmatch(REPLY_FORMS[query], whole)
+    for length in range(len(whole)):
+        form = closing_form(query, whole[:length])
+        assert regex.fullmatch(form, whole[:length], partial=True), whole[:length]
+    assert not regex.fullmatch(closing_form(query, whole[:40]), whole[:60] + "x", partial=True), "no further words"
