@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests at once: one more than there are cores, since many of them wait for browsers and servers; more than 4 want memory.
+WORKERS = $(shell $(BIN)/python -c "import os; print(min(4, 1 + (os.cpu_count() or 1)))")
 
 .PHONY: demo test lint bench space examples clean
 
@@ -12,7 +14,7 @@ demo: $(VENV)/app.stamp
 	$(BIN)/python app.py
 
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check

@@ -12,7 +12,7 @@ from lte_core.settings import Settings
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_space_has_the_app_its_front_matter_and_its_settings(tmp_path: Path) -> None:
+def test_a_space_has_the_app_its_front_matter_and_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("needs a git checkout")
     space = tmp_path / "space"
@@ -28,6 +28,7 @@ def test_a_space_has_the_app_its_front_matter_and_its_settings(tmp_path: Path) -
     large = [file for file in space.rglob("*") if file.is_file() and file.stat().st_size > 10 * 2**20]
     by_lfs = [line.split()[0] for line in (space / ".gitattributes").read_text().splitlines()]
     assert all(any(file.match(pattern) for pattern in by_lfs) for file in large), "the hub refuses such files"
+    monkeypatch.delenv("LTE_DATA_DIR")  # the tests' own
     assert Settings(_env_file=space / ".env").data_dir == Path("data")  # type: ignore[call-arg]
 
 
