@@ -45,7 +45,10 @@ def uncertain_band(
     """
     # By the chance of the other verdict, which keeps its digits where the chance of this one rounds to 1.
     sure = sorted(
-        ((min(p, 1 - p), (p >= 0.5) == (y is Verdict.GENERATED)) for p, y in zip(p_generated, labels, strict=True)),
+        (
+            (max(min(p, 1 - p), LEAST_DOUBT), (p >= 0.5) == (y is Verdict.GENERATED))
+            for p, y in zip(p_generated, labels, strict=True)
+        ),
         key=lambda pair: pair[0],
     )
     edge, wrong = None, 0
@@ -57,7 +60,7 @@ def uncertain_band(
     if edge is None:
         return 0.0, 1.0
     # Just above the last doubt that counts as none: the band is open.
-    low = min(0.5, max(math.nextafter(edge, 1), LEAST_DOUBT))
+    low = min(0.5, math.nextafter(edge, 1))
     return low, 1 - low
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -217,6 +217,8 @@ def test_calibration_is_kept_beside_the_model(many: Path, data: Path, tmp_path: 
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from(list(Verdict))), min_size=1, max_size=80), st.floats(0, 0.5))
+@example([(0.0, Verdict.REAL)] * 4 + [(0.0, Verdict.GENERATED)] * 3 + [(3e-180, Verdict.GENERATED)], 0.4375)
+@example([(1.0, Verdict.GENERATED)] * 4 + [(1.0, Verdict.REAL)] * 3 + [(1 - 1e-16, Verdict.REAL)], 0.4375)
 def test_outside_the_band_few_are_wrong(scored: list[tuple[float, Verdict]], error: float) -> None:
     low, high = uncertain_band([p for p, _ in scored], [y for _, y in scored], error, least=5)
     assert 0 <= low <= 0.5 <= high <= 1
