@@ -28,6 +28,7 @@ def _region(label_chars: int) -> str:
     return rf'\{{"bbox_2d": ?\[{numbers}\], ?"label": ?"[^"\\<>\n]{{1,{label_chars}}}"\}}'
 
 
+_WHOLE = re.compile(r'"label": ?"[^"]+"\}')  # the end of a region that is whole: labels have no quotes
 _REGION, _SHORT = _region(MAX_LABEL_CHARS), _region(SHORT_LABEL_CHARS)
 
 REPLY_FORMS: dict[Query, str] = {
@@ -50,7 +51,7 @@ def closing_form(query: Query, text: str) -> str:
     start = text.find("<boxes>[") + len("<boxes>[")
     if start < len("<boxes>["):
         return _literal(f"{head}</explanation>") + rf"<boxes>\[({_SHORT})?\]</boxes>{_VERDICT}"
-    start = max(start, text.rfind('"}') + 2)  # a label has no quotes: this ends a region
+    start = max([start, *(region.end() for region in _WHOLE.finditer(text, start))])
     done, begun = text[:start], text[start:]
     if not begun or begun.startswith("]"):
         return _literal(done) + rf"\]</boxes>{_VERDICT}"

@@ -223,6 +223,7 @@ def test_a_finger_between_the_boxes_scrolls_the_page(ana: Reviewer) -> None:
     before = ana.page.evaluate("scrollY")
     ana.touch(*(ana.on_screen(320, y) for y in (400, 340, 280, 200, 100)))
     ana.page.wait_for_function("(before) => scrollY > before", arg=before)
+    assert ana.page.evaluate("scrollY") > before
 
 
 def test_explanation_and_label_are_edited(ana: Reviewer) -> None:

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import regex  # type: ignore[import-untyped]
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from llguidance import LLMatcher
 from PIL import Image
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -16,7 +19,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from lte_core.schema import ModelInfo
 from lte_core.training import nano
 from lte_core.vlm.base import Query, Question, Reply
-from lte_core.vlm.grammar import REPLY_FORMS, closing_form
+from lte_core.vlm.grammar import REPLY_FORMS, closing_form, make_guide
 from lte_core.vlm.qwen import QwenConfig, QwenVL
 from lte_core.vlm.replies import parse_examine, parse_locate
 from lte_core.vlm.views import Views
@@ -48,6 +51,11 @@ def tokenizer() -> Any:
     )
     fast.chat_template = nano._CHAT_TEMPLATE
     return fast
+
+
+@pytest.fixture(scope="module")
+def guide(tokenizer: Any) -> Any:
+    return make_guide(tokenizer, len(tokenizer), tokenizer.eos_token_id)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +136,7 @@ def test_a_limit_without_room_for_a_reply_cuts_it(model: Any, tokenizer: Any) ->
     assert (reply.finish, reply.tokens, reply.p_generated) == ("length", 20, None)
 
 
-REGION = '{"bbox_2d": [1, 22, 333, 4444], "label": "a [sign] (of \'{x}\')"}'
+REGION = '{"bbox_2d": [1, 22, 333, 4444], "label": "}a [sign] (of \'{x}\')"}'
 LONG = "<explanation>C'est $5.00 + (x|y) \\d [1]; 招牌 #~&^*?-</explanation>"
 
 
@@ -146,3 +154,21 @@ def test_wherever_a_reply_is_it_can_end_soon(query: Query, whole: str) -> None:
         form = closing_form(query, whole[:length])
         assert regex.fullmatch(form, whole[:length], partial=True), whole[:length]
     assert not regex.fullmatch(closing_form(query, whole[:40]), whole[:60] + "x", partial=True), "no further words"
+
+
+WORDS = st.text(st.characters(exclude_characters="<>", exclude_categories=["Cs"]), min_size=1, max_size=30)
+LABELS = st.text(st.characters(exclude_characters='<>"\\\n', exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+@given(WORDS, st.lists(LABELS, max_size=3), st.floats(0, 1))
+def test_whatever_was_said_its_tokens_fit_the_closing_form(
+    tokenizer: Any, guide: Any, said: str, labels: list[str], share: float
+) -> None:
+    regions = ", ".join(f'{{"bbox_2d": [1, 22, 333, 4444], "label": "{label}"}}' for label in labels)
+    whole = f"<explanation>{said}</explanation><boxes>[{regions}]</boxes><verdict>real</verdict>"
+    ids = tokenizer(whole, add_special_tokens=False).input_ids
+    kept = ids[: int(share * (len(ids) - 1))]
+    text = tokenizer.decode(kept)
+    assume(whole.startswith(text))  # not inside a character
+    form = LLMatcher.grammar_from_regex(closing_form(Query.LOCATE, text))
+    assert LLMatcher(guide, form).consume_tokens(kept), text
