@@ -43,17 +43,25 @@ def synth(
     photos: Annotated[Path | None, typer.Option(help="Folder with photos for backgrounds and pictures.")] = None,
     plain_share: Annotated[float, typer.Option(min=0, max=1, help="Share of plain pictures.")] = 0.1,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw; their number changes no byte.")] = 1,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Scenes that show this kind of thing alone; again for another kind.")
+    ] = None,
 ) -> None:
     """Generate TRACE-synth: procedural scenes with exact boxes, labels and explanations."""
     from rich.progress import Progress
 
-    from lte_core.dataset.synth import SynthError, write_dataset
+    from lte_core.dataset.synth import Kind, SynthError, write_dataset
 
+    kinds = [kind for kind in Kind if not only or kind in only]
+    if strange := set(only or ()) - set(Kind):
+        raise typer.BadParameter(
+            f"expected some of {', '.join(Kind)}, got {', '.join(sorted(strange))}", param_hint="--only"
+        )
     try:
         with Progress() as bar:
             task = bar.add_task("scenes", total=count)
             manifest = write_dataset(
-                out, count, seed, photos, plain_share, lambda done, _: bar.update(task, completed=done), workers
+                out, count, seed, photos, plain_share, lambda done, _: bar.update(task, completed=done), workers, kinds
             )
     except SynthError as problem:
         raise typer.BadParameter(str(problem)) from problem

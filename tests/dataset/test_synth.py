@@ -138,6 +138,19 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert first.data != other.data
 
 
+def test_scenes_of_one_kind_are_another_data_set(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 6, seed=3, kinds=(Kind.CROWD, Kind.PICTURE))
+    shown = {o.kind for contents in read_objects(tmp_path) for o in contents.objects}
+    assert shown == {Kind.PICTURE, Kind.CROWD}
+    write_dataset(tmp_path, 7, seed=3, kinds=(Kind.PICTURE, Kind.CROWD))
+    with pytest.raises(SynthError, match="picture crowd"):
+        write_dataset(tmp_path, 8, seed=3)
+    wrong = CliRunner().invoke(app, ["synth", "--out", str(tmp_path / "x"), "--count", "1", "--only", "owl"])
+    assert wrong.exit_code == 2
+    assert "owl" in wrong.output
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("photos", [(), (PHOTO,)], ids=["without photos", "with photos"])
 def test_a_plain_picture_is_real_and_empty(photos: tuple[NDArray[np.uint8], ...]) -> None:
     for seed in range(6):

@@ -78,16 +78,19 @@ class _Placed:
         return Box(self.x, self.y, self.x + self.width, self.y + self.height)
 
 
-def compose(rng: Rng, photos: Sequence[Pixels] = ()) -> Scene:
-    """A scene of 2 to 4 objects; generated and real ones are equally likely.
+ALL_KINDS = tuple(Kind)
+
+
+def compose(rng: Rng, photos: Sequence[Pixels] = (), kinds: Sequence[Kind] = ALL_KINDS) -> Scene:
+    """A scene of 2 to 4 objects of these kinds; generated and real ones are equally likely.
 
     `photos` (H x W x 3 uint8) serve as murals, views and picture contents, alike for both labels.
     """
     label = Verdict.GENERATED if rng.random() < 0.5 else Verdict.REAL
-    return _compose(rng, photos, label)
+    return _compose(rng, photos, label, kinds)
 
 
-def _compose(rng: Rng, photos: Sequence[Pixels], label: Verdict) -> Scene:
+def _compose(rng: Rng, photos: Sequence[Pixels], label: Verdict, kinds: Sequence[Kind] = ALL_KINDS) -> Scene:
     theme = pick(rng, tuple(THEMES))
     palette = pick(rng, PALETTES)
     light = _light(rng)
@@ -95,7 +98,7 @@ def _compose(rng: Rng, photos: Sequence[Pixels], label: Verdict) -> Scene:
     wanted = min(count, int(rng.choice([1, 2, 3], p=[0.35, 0.4, 0.25])))
     chosen = sorted(int(i) for i in rng.permutation(count)[:wanted])
     room = THEMES[theme](rng, palette, photos)
-    placed = _place(rng, room, count)
+    placed = _place(rng, room, [pick(rng, kinds) for _ in range(count)])
     seeds = rng.integers(2**62, size=(count, 2))
     defective = [label is Verdict.GENERATED and i in chosen for i in range(count)]
     canvas = _cast_shadows(_with_cords(room, placed), placed, light)
@@ -133,9 +136,8 @@ def _light(rng: Rng) -> Light:
     return Light((1 if rng.random() < 0.5 else -1) * math.cos(angle), -math.sin(angle))
 
 
-def _place(rng: Rng, room: Room, count: int) -> list[_Placed]:
-    """Objects of random kinds in the room's zones, inside the image, at least GAP apart, in reading order."""
-    kinds = [pick(rng, tuple(Kind)) for _ in range(count)]
+def _place(rng: Rng, room: Room, kinds: Sequence[Kind]) -> list[_Placed]:
+    """Objects of these kinds in the room's zones, inside the image, at least GAP apart, in reading order."""
     for attempt in range(200):
         limit = max(SMALLEST + 12, LARGEST - attempt * 4)
         placed: list[_Placed] = []
@@ -144,9 +146,11 @@ def _place(rng: Rng, room: Room, count: int) -> list[_Placed]:
             if item is None:
                 break
             placed.append(item)
-        if len(placed) == count:
+        if len(placed) == len(kinds):
             return sorted(placed, key=lambda p: (p.y, p.x))
-    raise RuntimeError(f"expected room for {count} objects in the zones {room.wall} and {room.surface}, found none")
+    raise RuntimeError(
+        f"expected room for {len(kinds)} objects in the zones {room.wall} and {room.surface}, found none"
+    )
 
 
 def _put(rng: Rng, room: Room, kind: Kind, limit: int, others: Sequence[_Placed]) -> _Placed | None:

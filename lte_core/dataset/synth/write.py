@@ -22,7 +22,7 @@ from PIL import Image
 from lte_core.dataset.manifest import ManifestError, from_line, split_of, to_line
 from lte_core.dataset.synth.objects import Kind, SceneObject
 from lte_core.dataset.synth.rooms import SIDE
-from lte_core.dataset.synth.scene import Scene, compose, encode, plain
+from lte_core.dataset.synth.scene import ALL_KINDS, Scene, compose, encode, plain
 from lte_core.dataset.synth.textures import Pixels
 from lte_core.dataset.synth.words import explain
 from lte_core.images import ImageError, read_image
@@ -79,10 +79,12 @@ def load_photos(folder: Path) -> list[Pixels]:
     return photos
 
 
-def make(seed: int, index: int, photos: Sequence[Pixels] = (), plain_share: float = 0.1) -> Made:
-    """Sample `index` of a seed: with probability `plain_share` a plain picture, else a scene."""
+def make(
+    seed: int, index: int, photos: Sequence[Pixels] = (), plain_share: float = 0.1, kinds: Sequence[Kind] = ALL_KINDS
+) -> Made:
+    """Sample `index` of a seed: with probability `plain_share` a plain picture, else a scene of these kinds."""
     rng = np.random.default_rng([seed, index])
-    scene = plain(rng, photos) if rng.random() < plain_share else compose(rng, photos)
+    scene = plain(rng, photos) if rng.random() < plain_share else compose(rng, photos, kinds)
     data = encode(scene, rng)
     digest = hashlib.sha256(data).hexdigest()
     return Made(
@@ -112,8 +114,11 @@ def write_dataset(
     plain_share: float = 0.1,
     progress: Callable[[int, int], None] | None = None,
     workers: int = 1,
+    kinds: Sequence[Kind] = ALL_KINDS,
 ) -> Path:
     """Write `count` samples to `out/manifest.jsonl` and `out/images/`; gives the manifest's path.
+
+    `kinds` are those that scenes may show: fewer make the scenes to practise one of them on.
 
     `workers` processes draw; the bytes are the same for any number of them.
 
@@ -122,16 +127,19 @@ def write_dataset(
     continued. `progress` is called with (done, count). Raises SynthError when the folder holds something else.
     """
     pictures = load_photos(photos) if photos else []
-    _claim(out, {"seed": seed, "plain_share": plain_share, "photos": _digest(pictures)})
+    kinds = [kind for kind in ALL_KINDS if kind in kinds]
+    settings = {"seed": seed, "plain_share": plain_share, "photos": _digest(pictures)}
+    _claim(out, settings if len(kinds) == len(ALL_KINDS) else {**settings, "kinds": " ".join(kinds)})
     manifest = out / "manifest.jsonl"
     done = _resume(manifest, seed)
     objects = out / OBJECTS
     _keep_lines(objects, done)
+    drawn = _draw(partial(make, seed, plain_share=plain_share, kinds=kinds), range(done, count), pictures, workers)
     with (
         manifest.open("a", encoding="utf-8", newline="\n") as lines,
         objects.open("a", encoding="utf-8", newline="\n") as everything,
     ):
-        for index, made in enumerate(_draw(seed, range(done, count), pictures, plain_share, workers), done):
+        for index, made in enumerate(drawn, done):
             target = out / made.sample.image
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(made.data)
@@ -143,14 +151,14 @@ def write_dataset(
     return manifest
 
 
-def _draw(seed: int, indices: range, photos: Sequence[Pixels], plain_share: float, workers: int) -> Iterator[Made]:
+def _draw(draw: Callable[..., Made], indices: range, photos: Sequence[Pixels], workers: int) -> Iterator[Made]:
     """The samples in order; drawn ahead by other processes when there are several workers."""
     if workers == 1 or len(indices) < 2:
-        yield from (make(seed, index, photos, plain_share) for index in indices)
+        yield from (draw(index, photos) for index in indices)
         return
     # A fresh process: a forked one may hang on the locks of libraries that have threads.
     with multiprocessing.get_context("spawn").Pool(workers, _take_photos, (photos,)) as pool:
-        yield from pool.imap(partial(_make_with_photos, seed, plain_share), indices, chunksize=8)
+        yield from pool.imap(partial(_with_photos, draw), indices, chunksize=8)
 
 
 _photos: Sequence[Pixels] = ()  # of a worker process, given once: they are too large to travel with every sample
@@ -161,8 +169,8 @@ def _take_photos(photos: Sequence[Pixels]) -> None:
     _photos = photos
 
 
-def _make_with_photos(seed: int, plain_share: float, index: int) -> Made:
-    return make(seed, index, _photos, plain_share)
+def _with_photos(draw: Callable[..., Made], index: int) -> Made:
+    return draw(index, _photos)
 
 
 def read_objects(folder: Path) -> Iterator[SceneContents]:
