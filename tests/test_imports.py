@@ -32,6 +32,7 @@ TORCH_ROOMS = {
     "lte_core.training.packing",
     "lte_core.training.pretrain",
     "lte_core.training.trainer",
+    "lte_core.vlm.vision",
     "lte_core.vlm.processor",
     "lte_core.vlm.weights",
 }

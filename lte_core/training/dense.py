@@ -1,9 +1,7 @@
 """A nano model with throw-away heads, and a forward pass for pictures of equal size.
 
-The stock forward pass walks over windows and images in Python; when every picture has one size the same
-mathematics is a few large products, several times faster on a CPU. A test holds the two equal. The heads give
-a model that starts from nothing a dense signal (what is in each cell, is it defective, where is its box); they
-are never saved. Makes no batches and holds no loop (`packing.py`, `pretrain.py`).
+Seeing is `vlm/vision.py`. The heads give a model that starts from nothing a dense signal (what is in each cell, is it
+defective, where is its box); they are never saved. Makes no batches and holds no loop (`packing.py`, `pretrain.py`).
 """
 
 from __future__ import annotations
@@ -15,13 +13,13 @@ import torch.nn.functional as F  # noqa: N812  (torch's own convention)
 from torch import Tensor, nn
 
 from lte_core.training.nano import CELL, STEPS
+from lte_core.vlm.vision import PATCH, see_alike
 
 if TYPE_CHECKING:
     from lte_core.training.packing import Batch
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-PATCH, WINDOW_PATCHES = 14, 8  # windows of 112 px
 
 
 class Losses(NamedTuple):
@@ -51,59 +49,7 @@ class DenseNano(nn.Module):
 
     def look(self, pixels: Tensor) -> Tensor:
         """uint8 `[images, side, side, 3]`, side a multiple of 112, to merged tokens `[images, cells, width]`."""
-        count, side = pixels.shape[:2]
-        grid, windows = side // PATCH, side // (PATCH * WINDOW_PATCHES)
-        mean, std = (torch.tensor(v, device=pixels.device) * 255 for v in (MEAN, STD))
-        scaled = ((pixels.float() - mean) / std).permute(0, 3, 1, 2)
-        # Patches in Qwen's order: window by window, inside it merged cell by merged cell (2x2 patches each).
-        cut = scaled.reshape(count, 3, windows, 4, 2, PATCH, windows, 4, 2, PATCH)
-        patches = cut.permute(0, 2, 6, 3, 7, 4, 8, 1, 5, 9).reshape(count, grid * grid, 3 * PATCH * PATCH)
-        # A still picture is the same frame twice, so the two temporal slices of the kernel add up.
-        kernel = self.visual.patch_embed.proj.weight.sum(2).reshape(-1, 3 * PATCH * PATCH)
-        hidden = F.linear(patches, kernel)
-        cos, sin = self._rotary(windows, pixels.device)
-        for index, block in enumerate(self.visual.blocks):
-            whole = index in self.visual.fullatt_block_indexes
-            hidden = hidden + self._attend(block.attn, block.norm1(hidden), cos, sin, 1 if whole else windows**2)
-            hidden = hidden + block.mlp(block.norm2(hidden))
-        merged = self.visual.merger(hidden).view(count, windows, windows, 4, 4, -1)
-        tokens: Tensor = merged.permute(0, 1, 3, 2, 4, 5).reshape(count, grid * grid // 4, -1)
-        return tokens
-
-    def _rotary(self, windows: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        side = torch.arange(windows * WINDOW_PATCHES, device=device)
-        rows, columns = torch.meshgrid(side, side, indexing="ij")
-        frequencies = self.visual.rotary_pos_emb.inv_freq.to(device).float()
-
-        def ordered(places: Tensor) -> Tensor:
-            cut = places.reshape(windows, 4, 2, windows, 4, 2).permute(0, 3, 1, 4, 2, 5)
-            product: Tensor = cut.reshape(-1, 1) * frequencies
-            return product
-
-        angles = torch.cat([ordered(rows), ordered(columns)] * 2, dim=-1)
-        return angles.cos(), angles.sin()
-
-    @staticmethod
-    def _attend(attention: Any, hidden: Tensor, cos: Tensor, sin: Tensor, parts: int) -> Tensor:
-        count, length, _ = hidden.shape
-        heads, head = attention.num_heads, attention.head_dim
-        query, key, value = attention.qkv(hidden).reshape(count, length, 3, heads, head).permute(2, 0, 3, 1, 4)
-        cos, sin = cos.to(query.dtype), sin.to(query.dtype)
-
-        def rotate(x: Tensor) -> Tensor:
-            half = torch.cat([-x[..., head // 2 :], x[..., : head // 2]], dim=-1)
-            return x * cos + half * sin
-
-        split = (count, heads, parts, length // parts, head)
-        query, key, value = rotate(query).view(split), rotate(key).view(split), value.reshape(split)
-        if query.is_cuda:
-            mixed = F.scaled_dot_product_attention(query, key, value)
-        else:  # explicit products beat the CPU kernel in the backward pass (14 -> 17 samples/s)
-            mixed = (query * head**-0.5 @ key.transpose(-1, -2)).softmax(-1) @ value
-        out: Tensor = attention.proj(
-            mixed.reshape(count, heads, length, head).transpose(1, 2).reshape(count, length, -1)
-        )
-        return out
+        return see_alike(self.visual, pixels, MEAN, STD)
 
     def read(self, embedded: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Language model over `[rows, tokens, width]`; the last and an early layer's hidden states."""

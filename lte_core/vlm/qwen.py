@@ -114,12 +114,29 @@ class QwenVL:
 
     def look(self, views: Sequence[Image.Image]) -> Features:
         """Vision features of pictures that are already at their view's size."""
+        from lte_core.vlm.vision import can_see_alike
+
+        if can_see_alike(self.model.model.visual, [Size(*view.size) for view in views], self.device):
+            return self._look_alike(views)
         pixels = self.image_processor(images=list(views), do_resize=False, return_tensors="pt")
         grids = pixels["image_grid_thw"].to(self.device)
         return Features(
             self.model.model.get_image_features(pixels["pixel_values"].to(self.device), grids, return_dict=True),
             grids,
         )
+
+    def _look_alike(self, views: Sequence[Image.Image]) -> Features:
+        import numpy as np
+        import torch
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        from lte_core.vlm.vision import PATCH, see_alike
+
+        processor, (width, height) = self.image_processor, views[0].size
+        pixels = torch.from_numpy(np.stack([np.asarray(view) for view in views])).to(self.device)
+        tokens = see_alike(self.model.model.visual, pixels, processor.image_mean, processor.image_std)
+        grids = torch.tensor([[1, height // PATCH, width // PATCH]] * len(views), device=self.device)
+        return Features(BaseModelOutputWithPooling(pooler_output=list(tokens)), grids)
 
     def prompt_ids(self, prompt: str, grids: torch.Tensor) -> tuple[list[int], int]:
         """Token ids of a user turn with the pictures of `grids` before its text, and how many of them are

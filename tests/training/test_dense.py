@@ -1,4 +1,4 @@
-"""The fast forward pass for pictures of equal size gives what transformers' own gives."""
+"""The packed forward pass gives what transformers' own gives (seeing: `tests/vlm/test_vision.py`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lte_core.training import nano
-from lte_core.training.dense import MEAN, STD, DenseNano
+from lte_core.training.dense import DenseNano
 
 
 @pytest.fixture(scope="module")
@@ -16,19 +16,6 @@ def parts() -> tuple[DenseNano, Any]:
     torch.set_num_threads(1)
     tokenizer = nano.make_tokenizer(("the",), ("weave",))
     return DenseNano(nano.make_model(tokenizer, seed=1), classes=5).eval(), tokenizer
-
-
-@pytest.mark.parametrize("side", [112, 224])
-def test_vision_equals_transformers(parts: tuple[DenseNano, Any], side: int) -> None:
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
-
-    net, _ = parts
-    images = torch.randint(0, 256, (3, side, side, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    processor = Qwen2VLImageProcessorPil(image_mean=MEAN, image_std=STD)
-    inputs = processor(images=list(images.numpy()), do_resize=False, return_tensors="pt")
-    with torch.inference_mode():
-        stock = net.model.model.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"], return_dict=True)
-        assert (torch.stack(stock.pooler_output) - net.look(images)).abs().max() < 1e-4
 
 
 def test_language_model_equals_transformers(parts: tuple[DenseNano, Any]) -> None:

@@ -17,6 +17,7 @@ from lte_core.vlm.qwen import QwenConfig, QwenVL
 from lte_core.vlm.views import Views
 
 WORDS = ("the", "lettering", "is", "garbled", "weave", "repeats", "exactly", "nothing", "suspicious", "here")
+WHOLE_WINDOWS, CROP_WH = Size(224, 112), Size(112, 112)  # sizes that are seen at once (`vlm/vision.py`)
 SHORT = {Query.LOCATE: 40, Query.EXAMINE: 20}  # too short for a reply: cut, and not closed in time
 
 
@@ -30,7 +31,7 @@ def parts() -> tuple[Any, Any]:
 def vlm(parts: tuple[Any, Any], image_wh: Size | None = None, **config: Any) -> QwenVL:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    views = Views(crop_min_pixels=56 * 56, crop_max_pixels=112 * 112, image_wh=image_wh)
+    views = Views(crop_min_pixels=56 * 56, crop_max_pixels=112 * 112, image_wh=image_wh, crop_wh=image_wh and CROP_WH)
     settings = {"views": views, "max_new_tokens": SHORT, **config}
     return QwenVL(*parts, Qwen2VLImageProcessorPil(), ModelInfo("test"), QwenConfig(**settings))
 
@@ -59,9 +60,10 @@ def plain_call(parts: tuple[Any, Any], local: QwenVL, image: Image.Image, questi
     )
 
 
+@pytest.mark.parametrize("image_wh", [None, WHOLE_WINDOWS])
 @pytest.mark.parametrize("row", [0, 1, 2])
-def test_both_queries_equal_two_plain_calls(parts: tuple[Any, Any], row: int) -> None:
-    local = vlm(parts, constrained=False)
+def test_both_queries_equal_two_plain_calls(parts: tuple[Any, Any], row: int, image_wh: Size | None) -> None:
+    local = vlm(parts, image_wh, constrained=False)
     session = local.open([IMAGES[row]])
     locate, examine = Question(Query.LOCATE, "Locate"), Question(Query.EXAMINE, "Examine", CROPS[row])
     for question in (locate, examine, locate):
@@ -80,19 +82,22 @@ def first_logits(local: QwenVL, row: int, question: Question) -> torch.Tensor:
         return session._steps.feed(*session._continue([question], crops), crops)[0, -1]
 
 
+@pytest.mark.parametrize("image_wh", [None, WHOLE_WINDOWS])
 def test_logits_after_the_shared_prefix_equal_the_plain_ones_and_a_wrong_prefix_does_not(
-    parts: tuple[Any, Any],
+    parts: tuple[Any, Any], image_wh: Size | None
 ) -> None:
-    local = vlm(parts)
+    local = vlm(parts, image_wh)
     question = Question(Query.EXAMINE, "Examine", CROPS[0])
     plain = plain_call(parts, local, IMAGES[0], question, 1).logits[0][0]
     assert (first_logits(local, 0, question) - plain).abs().max() <= 1e-5
     assert (first_logits(local, 2, question) - plain).abs().max() > 1e-3, "negative control: another image's prefix"
 
 
-@pytest.mark.parametrize("constrained", [True, False])
-def test_a_batch_answers_as_its_images_do_one_by_one(parts: tuple[Any, Any], constrained: bool) -> None:
-    local = vlm(parts, constrained=constrained)
+@pytest.mark.parametrize(("constrained", "image_wh"), [(True, None), (False, None), (False, WHOLE_WINDOWS)])
+def test_a_batch_answers_as_its_images_do_one_by_one(
+    parts: tuple[Any, Any], constrained: bool, image_wh: Size | None
+) -> None:
+    local = vlm(parts, image_wh, constrained=constrained)
     questions = [Question(Query.EXAMINE, "Examine", crops) for crops in CROPS]
     locates = [Question(Query.LOCATE, "Locate")] * 3
     batch = local.open(IMAGES)
