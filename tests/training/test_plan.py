@@ -54,4 +54,5 @@ def test_what_a_training_takes_is_near_its_plan(
     assert done.returncode == 0, done.stderr[-2000:]
     config = SftConfig(**given | QUICK) if name == "sft" else GrpoConfig(segment=Segment(name), **given | QUICK)  # type: ignore[arg-type]
     planned = plan.plan(plan.read_shape(str(NANO_DIR), None), config).total
-    assert planned == pytest.approx(int(done.stdout.split()[-1]), rel=0.4)
+    taken = int(done.stdout.split()[-1])  # planned: 1.4, 1.0 and 1.2 of it, a little else on a busy machine
+    assert 0.9 * taken < planned < 1.6 * taken
