@@ -8,18 +8,23 @@ BIN := $(VENV)/bin
 # Tests at once: one more than there are cores, since many of them wait for browsers and servers; more than 4 want memory.
 WORKERS = $(shell $(BIN)/python -c "import os; print(min(4, 1 + (os.cpu_count() or 1)))")
 
-.PHONY: demo test lint bench space examples clean
+.PHONY: demo test lint style bench space examples clean
 
 demo: $(VENV)/app.stamp
 	$(BIN)/python app.py
 
-test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# mypy runs beside the tests: alone it would leave all cores but one idle for most of a minute.
+test: style
+	@$(BIN)/mypy & types=$$!; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal; tests=$$?; \
+	wait $$types || { echo "mypy found errors: see above, or run make lint"; exit 1; }; exit $$tests
 
-lint: $(VENV)/dev.stamp
+lint: style
+	$(BIN)/mypy
+
+style: $(VENV)/dev.stamp
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 
 bench: $(VENV)/app.stamp
 	$(BIN)/python -m lte_core bench detect
