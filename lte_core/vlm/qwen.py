@@ -133,7 +133,7 @@ class QwenVL:
         from lte_core.vlm.vision import PATCH, see_alike
 
         processor, (width, height) = self.image_processor, views[0].size
-        pixels = torch.from_numpy(np.stack([np.asarray(view) for view in views])).to(self.device)
+        pixels = torch.from_numpy(np.stack([np.asarray(view.convert("RGB")) for view in views])).to(self.device)
         tokens = see_alike(self.model.model.visual, pixels, processor.image_mean, processor.image_std)
         grids = torch.tensor([[1, height // PATCH, width // PATCH]] * len(views), device=self.device)
         return Features(BaseModelOutputWithPooling(pooler_output=list(tokens)), grids)
