@@ -1,4 +1,4 @@
-"""A nano model with throw-away heads, and a forward pass for pictures of equal size.
+"""A nano model with throw-away heads, and a forward pass over packed rows.
 
 Seeing is `vlm/vision.py`. The heads give a model that starts from nothing a dense signal (what is in each cell, is it
 defective, where is its box); they are never saved. Makes no batches and holds no loop (`packing.py`, `pretrain.py`).

@@ -44,8 +44,11 @@ def see_alike(visual: Any, pixels: Tensor, mean: Sequence[float], std: Sequence[
     cut = scaled.reshape(count, 3, high, CELLS, MERGE, PATCH, wide, CELLS, MERGE, PATCH)
     patches = cut.permute(0, 2, 6, 3, 7, 4, 8, 1, 5, 9).reshape(count, high * wide * WINDOW**2, 3 * PATCH * PATCH)
     # A still picture is the same frame twice, so the two temporal slices of the kernel add up.
-    kernel = visual.patch_embed.proj.weight.sum(2).reshape(-1, 3 * PATCH * PATCH)
-    hidden = F.linear(patches.to(kernel.dtype), kernel)
+    weight = visual.patch_embed.proj.weight
+    kernel = weight.float().sum(2).reshape(-1, 3 * PATCH * PATCH)  # a sum in bfloat16 would round each weight once more
+    hidden = F.linear(patches, kernel)
+    if weight.dtype != torch.float32:
+        hidden = hidden.to(weight.dtype)
     cos, sin = _rotary(visual, high, wide, pixels.device)
     for index, block in enumerate(visual.blocks):
         whole = index in visual.fullatt_block_indexes

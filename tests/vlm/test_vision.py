@@ -35,6 +35,23 @@ def test_it_equals_transformers(model: Any, width: int, height: int, count: int,
     assert (torch.stack(stock.pooler_output) - tokens).abs().max() < 2e-5
 
 
+def test_in_half_precision_it_is_as_near_to_the_truth_as_transformers() -> None:
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    model = nano.make_model(nano.make_tokenizer(("the",), ("weave",)), seed=1).eval()
+    pixels = torch.randint(0, 256, (2, 112, 112, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    processor = Qwen2VLImageProcessorPil()
+    inputs = processor(images=list(pixels.numpy()), do_resize=False, return_tensors="pt")
+    with torch.inference_mode():
+        truth = see_alike(model.model.visual, pixels, processor.image_mean, processor.image_std)
+        half = model.bfloat16().model
+        stock = half.get_image_features(inputs["pixel_values"], inputs["image_grid_thw"], return_dict=True)
+        ours = see_alike(half.visual, pixels, processor.image_mean, processor.image_std)
+    assert ours.dtype == torch.bfloat16
+    wrong = [(tokens.float() - truth).pow(2).mean() for tokens in (ours, torch.stack(stock.pooler_output))]
+    assert 0 < wrong[0] < 1.5 * wrong[1]
+
+
 @pytest.mark.parametrize(
     ("sizes", "device", "can"),
     [
