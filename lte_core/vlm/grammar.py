@@ -92,7 +92,7 @@ class ReplyConstraint:
         for row, matcher in enumerate(self._matchers):
             if not matcher.is_stopped():
                 self._bits.fill_next_token_bitmask(matcher, self._bitmask, row)
-        self._bits.apply_token_bitmask_inplace(logits, self._bitmask.to(logits.device))
+        forbid(logits, self._bitmask.to(logits.device))
 
     def accept(self, tokens: Sequence[int]) -> list[bool]:
         for matcher, token in zip(self._matchers, tokens, strict=True):
@@ -110,6 +110,20 @@ class ReplyConstraint:
         matcher = self._matcher(closing_form(self._queries[row], text))
         if matcher.consume_tokens(list(ids)):
             self._matchers[row], self._closing[row] = matcher, True
+
+
+def forbid(logits: torch.Tensor, bitmask: torch.Tensor) -> None:
+    """Put -inf, in place, at each of the `[rows, vocabulary]` logits whose bit in `bitmask` is 0. The mask is int32
+    `[rows, words]`: token t is bit t % 32, from the lowest, of word t // 32.
+
+    llguidance has this, too, but as a `torch.compile` kernel: it needs a C++ compiler and makes the first reply of a
+    process wait seconds for it.
+    """
+    import torch
+
+    bits = torch.arange(32, dtype=torch.int32, device=bitmask.device)
+    allowed = (bitmask.unsqueeze(-1) >> bits & 1).flatten(1)[:, : logits.shape[1]]
+    logits.masked_fill_(allowed == 0, float("-inf"))
 
 
 def _room(tokenizer: Any, query: Query) -> int:
