@@ -6,6 +6,7 @@ import typer
 
 from lte_core.commands import bench, evaluate, trace, train
 from lte_core.commands.detect import detect
+from lte_core.terminal import open_closed_streams
 
 app = typer.Typer(
     help="Locate-Then-Examine: is this image a photo or AI-generated? It looks twice and shows the evidence.",
@@ -20,4 +21,5 @@ for name, group in (("trace", trace), ("train", train), ("eval", evaluate), ("be
 
 
 if __name__ == "__main__":
+    open_closed_streams()
     app(prog_name="python -m lte_core")

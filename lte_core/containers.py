@@ -25,20 +25,31 @@ DAMAGED = "The {} picture is damaged or cut short. Save or download it again, or
 _EXPECTED = "Choose a JPEG, PNG, WebP, AVIF, TIFF or GIF picture."
 _EXPORT = "Export it as JPEG or PNG and choose that file."
 
+_PROLOGUE = rb"(?:\xef\xbb\xbf)?(?>\s+|<\?[^>]*>|<!--.*?-->)*+"  # what may come before a document's first tag
+_HEAD = 4096  # bytes of it in which a disguise is looked for
 _REFUSED: list[tuple[bytes, str]] = [
     (rb"\Z", "The file is empty. Choose another one, or download it again."),
     (rb"\0\0\0\x0cJXL |\xff\x0a", "This is a JPEG XL picture, which cannot be read here. " + _EXPORT),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "This is a JPEG 2000 picture, which cannot be read here. " + _EXPORT),
     (rb"8BPS", "This is a Photoshop document, not a picture that is ready to view. " + _EXPORT),
     (rb"BM.{4}\0\0\0\0", "This is a BMP picture, which cannot be read here. " + _EXPORT),
-    (rb"\0\0[\1\2]\0", "This is an icon file, not a picture. " + _EXPECTED),
-    (rb"%PDF-", "This is a PDF document, not a picture. Save the picture in it as JPEG or PNG and choose that."),
+    (rb"\0\0[\1\2]\0(?!\0\0)", "This is an icon file, not a picture. " + _EXPECTED),
+    (
+        rb".{0,1000}?%PDF-",
+        "This is a PDF document, not a picture. Save the picture in it as JPEG or PNG and choose that.",
+    ),
     (rb"PK[\3\5\7]", "This is a ZIP archive or an office document. Unpack the picture first. " + _EXPECTED),
     (rb"\x1f\x8b|Rar!|7z\xbc\xaf|BZh|\xfd7zXZ", "This is an archive. Unpack the picture first. " + _EXPECTED),
     (rb".{4}ftyp(?:hei|hev|mif1|msf1)", "This is an HEIC photo, which cannot be read here. " + _EXPORT),
     (rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI ", "This is a video. Choose a still picture taken from it."),
-    (rb"\W{0,9}<(?i:!doctype html|html|head|body)", "This is a web page, not the picture on it. " + _EXPECTED),
-    (rb".{0,1000}<svg\b", "This is an SVG drawing, which has no pixels to examine. " + _EXPORT),
+    (
+        _PROLOGUE + rb"<(?i:!doctype html|html|head|body|meta|title|script)\b",
+        "This is a web page, not the picture on it. " + _EXPECTED,
+    ),
+    (
+        _PROLOGUE + rb"(?:<!DOCTYPE svg[^>]*>\s*)?<svg\b",
+        "This is an SVG drawing, which has no pixels to examine. " + _EXPORT,
+    ),
 ]
 _RAW = "This is a camera's raw file: only its small preview could be read. " + _EXPORT
 
@@ -94,7 +105,7 @@ def unpack(data: bytes) -> Container:
 
 def _refusal(data: bytes) -> ImageError:
     for pattern, sentence in _REFUSED:
-        if re.match(pattern, data[:2000], re.DOTALL):
+        if re.match(pattern, data[:_HEAD], re.DOTALL):
             return ImageError(sentence)
     return ImageError(f"This file is not a picture that can be read here. {_EXPECTED}")
 

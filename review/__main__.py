@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lte_core.terminal import open_closed_streams
+
 if TYPE_CHECKING:
     from review.accounts import Accounts
     from review.media import Media
@@ -275,4 +277,5 @@ def _show(found: Stats) -> None:
 
 
 if __name__ == "__main__":
+    open_closed_streams()
     app(prog_name="python -m review")

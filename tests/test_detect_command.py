@@ -75,8 +75,14 @@ def test_what_the_arguments_stand_for(folder: Path, arguments: list[str], expect
     assert names(find_images([str(folder / a) for a in arguments]), folder) == expected
 
 
+def test_a_phone_s_photos_in_a_folder_are_not_passed_over(folder: Path) -> None:
+    for name in ("a.HEIC", "b.bmp"):
+        (folder / "sub" / name).write_bytes(b"\0\0\0\x18ftypheic")
+    assert names(find_images([str(folder / "sub")]), folder) == ["sub/a.HEIC", "sub/b.bmp", "sub/c.webp"]
+
+
 def test_a_list_on_stdin(folder: Path) -> None:
-    lines = [f"{folder}/b.png\n".encode(), b"\r\n", f"{folder}/*.webp\r\n".encode(), f"{folder}/sub".encode()]
+    lines = [f"\ufeff{folder}/b.png\n".encode(), b"\r\n", f"{folder}/*.webp\r\n".encode(), f"{folder}/sub".encode()]
     (folder / "c.webp").write_bytes(png())
     assert names(find_images(["-", str(folder / "a.JPG")], lines), folder) == ["b.png", "c.webp", "sub/c.webp", "a.JPG"]
 
@@ -226,12 +232,26 @@ def test_an_output_that_cannot_be_written_is_one_sentence(picture: Path, capsys:
 
 
 @pytest.mark.parametrize("field", ["out", "report"])
-def test_a_picture_is_never_overwritten(picture: Path, capsys: Capture, field: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        pytest.param("scan", "scan", id="an input"),
+        pytest.param("scan", "link", id="an input by another name"),
+        pytest.param("*a*", "scan", id="an input by a pattern"),
+        pytest.param("elsewhere", "mine.png", id="a picture by its suffix, that nobody named as an input"),
+    ],
+)
+def test_a_picture_is_never_overwritten(
+    picture: Path, tmp_path: Path, capsys: Capture, given: str, written: str, field: str
+) -> None:
     before = picture.read_bytes()
-    options = DetectOptions([str(picture)], **{field: picture})  # type: ignore[arg-type]
+    for name in ("scan", "mine.png", "elsewhere"):
+        (tmp_path / name).write_bytes(before)
+    (tmp_path / "link").symlink_to(tmp_path / "scan")
+    options = DetectOptions([str(tmp_path / given)], **{field: tmp_path / written})  # type: ignore[arg-type]
     assert run_detect(no_model, options) == 1
     assert "would overwrite the picture" in capsys.readouterr().err
-    assert picture.read_bytes() == before
+    assert (tmp_path / written).read_bytes() == before
 
 
 def test_two_results_never_share_a_file(picture: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -338,6 +358,26 @@ def test_the_typed_command(picture: Path, tmp_path: Path, model: str) -> None:
     assert [record["error"] is None for record in lines_of(out.decode())] == [True, False]
     assert (tmp_path / "a.jsonl").read_bytes() == out
     assert (tmp_path / "a.html").read_text().count("<article>") == 2
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code", "said"),
+    [
+        pytest.param("<&-", ["-"], 0, b"The list on standard input names no picture.", id="input"),
+        pytest.param(">&-", ["{picture}", "--out", "{out}"], 0, b"", id="output"),
+        pytest.param(">&- 2>&-", ["{picture}", "missing", "--out", "{out}"], 2, b"", id="outputs"),
+    ],
+)
+def test_a_closed_stream_is_no_trouble(
+    picture: Path, tmp_path: Path, model: str, closed: str, arguments: list[str], code: int, said: bytes
+) -> None:
+    out = tmp_path / "out.jsonl"
+    filled = [argument.format(picture=picture, out=out) for argument in arguments]
+    run = [sys.executable, "-m", "lte_core", "detect", "--model", model, *filled]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *run], cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (code, b"", said)
+    assert not out.exists() or all(line["schema"] for line in lines_of(out.read_text()))
+    assert out.exists() == ("{out}" in arguments)
 
 
 @pytest.mark.parametrize(

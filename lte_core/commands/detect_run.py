@@ -42,11 +42,10 @@ class DetectOptions:
     crops_dir: Path | None = None
     intake: Callable[[], Intake] = Intake
 
-    @property
-    def error(self) -> str | None:
-        """Why these options cannot be meant, in a sentence."""
+    def error(self, inputs: Sequence[str | Failure]) -> str | None:
+        """Why these options cannot be meant for these inputs, in a sentence."""
         for name, path in (("--out", self.out), ("--report", self.report)):
-            if path and path.suffix.lower() in IMAGE_SUFFIXES:
+            if path and (path.suffix.lower() in IMAGE_SUFFIXES or _is_among(path, inputs)):
                 return f"{name} would overwrite the picture {path}. Name the file to write right after {name}."
         if self.out and self.report and self.out.resolve() == self.report.resolve():
             return f"--out and --report are both {self.out}. Name two files."
@@ -57,12 +56,15 @@ def run_detect(load: Callable[[], LocateThenExamine], options: DetectOptions) ->
     """Judge what the options name, and return the exit code. The model is loaded once there is work for it."""
     from lte_core.settings import SettingsError
 
-    if options.error:
-        _say(options.error)
-        return BAD_SET_UP
     tally = _Tally()
     try:
-        _run(load, options, tally)
+        inputs = list(find_images(options.paths, sys.stdin.buffer if STDIN in options.paths else ()))
+        if error := options.error(inputs):
+            _say(error)
+            return BAD_SET_UP
+        if not inputs:
+            _say("The list on standard input names no picture.")
+        _run(load, options, inputs, tally)
     except KeyboardInterrupt:
         _say(f"Stopped. {tally.done} of {tally.total} inputs are done, and their results are kept.")
         return INTERRUPTED
@@ -84,9 +86,17 @@ class _Tally:
     bad: int = 0
 
 
-def _run(load: Callable[[], LocateThenExamine], options: DetectOptions, tally: _Tally) -> None:
-    names = sys.stdin.buffer if STDIN in options.paths else ()
-    inputs = list(find_images(options.paths, names))
+def _is_among(path: Path, inputs: Sequence[str | Failure]) -> bool:
+    """Whether the file is one of the inputs, under whatever name."""
+    if not path.exists():
+        return False
+    names = [given for given in inputs if isinstance(given, str) and Path(given).exists()]
+    return any(path.samefile(name) for name in names)
+
+
+def _run(
+    load: Callable[[], LocateThenExamine], options: DetectOptions, inputs: Sequence[str | Failure], tally: _Tally
+) -> None:
     tally.total = len(inputs)
     with (
         open_outputs(

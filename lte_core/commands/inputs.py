@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import stat
@@ -12,7 +13,8 @@ from lte_core.inference.detector import Failure
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".webp", ".avif", ".tif", ".tiff", ".gif"}
-)  # fmt: skip
+    | {".heic", ".heif", ".bmp", ".jxl"}  # of these a person has to hear that they cannot be read
+)
 STDIN = "-"
 
 
@@ -20,12 +22,13 @@ def find_images(arguments: Iterable[str], stdin: Iterable[bytes] = ()) -> Iterat
     """Paths in the order in which they were named, and a Failure for each name that stands for nothing.
 
     A file is taken whatever its suffix; a folder gives the pictures in it and below, by suffix and in order of
-    name, without hidden ones; a glob what it matches (`**` for any depth); `-` the names in `stdin`, one a line.
+    name, without hidden ones and linked folders; a glob what it matches (`**` for any depth); `-` the names in
+    `stdin`, one a line.
     """
     for argument in arguments:
         if argument == STDIN:
             for line in stdin:
-                if name := os.fsdecode(line.rstrip(b"\r\n")):
+                if name := os.fsdecode(line.rstrip(b"\r\n").removeprefix(codecs.BOM_UTF8)):
                     yield from _find(name)
         else:
             yield from _find(argument)

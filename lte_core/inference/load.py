@@ -20,6 +20,7 @@ MODELS = Path(__file__).parent.parent / "models"
 FAMILIES = ("qwen2_5_vl", "qwen3_vl")
 # Below this a second OpenMP thread costs more than it gives, and on a busy machine far more.
 ONE_THREAD_BELOW = 100_000_000
+SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")  # accelerate's ways to use every device there is
 
 
 class LoadedModel(NamedTuple):
@@ -168,15 +169,21 @@ def _load_local(name: str, directory: Path, config: LoadConfig) -> LoadedModel:
 
 def _device(torch: Any, asked: str | None) -> str:
     """The device that was asked for, or the best one here."""
+    from lte_core.vlm.weights import first_line
+
     if asked is None:
         if torch.cuda.is_available():
             return "auto" if torch.cuda.device_count() > 1 else "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise VLMError(
-            f"The device {asked!r} was asked for, but PyTorch sees no GPU here. Leave LTE_DEVICE unset to let the "
-            "program choose."
-        )
+    if asked not in SPREAD:
+        try:
+            torch.zeros(1, device=asked).cpu()
+        # What PyTorch was built without (xpu) is an AssertionError.
+        except (RuntimeError, AssertionError) as problem:
+            raise VLMError(
+                f"The device {asked!r} was asked for, but it cannot be used here ({first_line(problem)}). "
+                "Leave LTE_DEVICE unset to let the program choose."
+            ) from problem
     return asked
 
 

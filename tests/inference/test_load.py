@@ -45,10 +45,10 @@ def test_a_directory_loads_with_its_settings_and_answers(directory: Path) -> Non
     assert reply.text.startswith("<explanation>")
 
 
-def test_a_gpu_that_is_not_there(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(VLMError, match="PyTorch sees no GPU here"):
-        load_model(str(directory), LoadConfig(device="cuda"))
+@pytest.mark.parametrize("device", ["cuda:97", "mps:9", "xpu", "meta", "disk", "0"])
+def test_a_device_that_is_not_there(directory: Path, device: str) -> None:
+    with pytest.raises(VLMError, match=f"The device '{device}' was asked for, but it cannot be used here"):
+        load_model(str(directory), LoadConfig(device=device))
 
 
 @pytest.mark.parametrize(
