@@ -14,6 +14,7 @@ from html import escape
 
 from demo.examples import Example
 from demo.progress import Phase, Progress
+from lte_core.inference.references import by_crop, crop_numbers, replace_references
 from lte_core.provenance import Provenance
 from lte_core.schema import Box, Detection, LocateResult, Size, Verdict
 
@@ -22,7 +23,6 @@ _LEANS = {Verdict.REAL: "leans towards a real photo", Verdict.GENERATED: "leans 
 _FIRST = {Verdict.REAL: "looked real", Verdict.GENERATED: "looked AI-generated"}
 _ICONS = {Verdict.REAL: "●", Verdict.GENERATED: "◆", None: "?"}
 _CAUTION = "A verdict is evidence to weigh, not proof."
-_REFERENCE = re.compile(r"\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
 _TAGS = re.compile(r"</?\s*(?:explanation|boxes|verdict)\s*>?|</?[a-z]{0,11}$", re.IGNORECASE)
 
 
@@ -150,12 +150,8 @@ def _box(box: Box, label: str, number: int, size: Size, *, first: bool) -> str:
 
 
 def _numbers(progress: Progress) -> tuple[int, ...]:
-    """The number of each region: that of the crop that shows it, since the words are about crops."""
-    regions = progress.locate.regions if progress.locate else ()
-    crop_of = {region: n for n, crop in enumerate(progress.crops, 1) for region in crop.regions}
-    if len(crop_of) == len(regions):
-        return tuple(crop_of[region] for region in range(len(regions)))
-    return tuple(range(1, len(regions) + 1))
+    """The number of each region: that of the crop that shows it."""
+    return crop_numbers(progress.crops, len(progress.locate.regions) if progress.locate else 0)
 
 
 def _crops(progress: Progress) -> str:
@@ -272,7 +268,7 @@ def _first_card(progress: Progress) -> str:
             "<p>The first reply could not be read, so the model looked at the whole picture again, without crops.</p>"
         )
         return _card("First impression", text + _problem(locate.problem), _chip("unreadable"))
-    text = escape(locate.explanation) or "The model gave no explanation."
+    text = _linked(by_crop(locate.explanation, _numbers(progress)), progress) or "The model gave no explanation."
     if not locate.regions:
         text += " <b>It marked no place to look at</b>, and looked at the whole picture again."
     return _card("First impression", f'<p class="soft">{text}</p>', _first_chip(locate))
@@ -338,19 +334,15 @@ def _spoken_html(reply: str) -> str:
 
 def _linked(text: str, progress: Progress) -> str:
     """The escaped text, in which references such as [1] or [2, 3] become buttons that lead to the box."""
-    known = set(_numbers(progress))
 
-    def buttons(match: re.Match[str]) -> str:
-        numbers = [int(number) for number in match[1].split(",")]
-        if not known.issuperset(numbers):
-            return match[0]
+    def buttons(numbers: Sequence[int]) -> str:
         return " ".join(
             f'<button type="button" class="lte-n" data-n="{n}" data-goto="lte-box-{n}" aria-label="Box {n}">'
             f"{n}</button>"
             for n in numbers
         )
 
-    return _REFERENCE.sub(buttons, escape(text))
+    return replace_references(escape(text), _numbers(progress), buttons)
 
 
 def _percent(p: float) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 from PIL import Image
 
@@ -69,7 +68,7 @@ class Failure:
 
 
 Item = tuple[str, SourceImage]
-
+BATCH_PIXELS = 50_000_000  # of decoded pictures in a batch: 150 MB
 
 RegionChoice = Callable[[str, LocateResult, Size], Sequence[Region]]
 Cutter = Callable[[str, Image.Image, Sequence[Crop]], Sequence[Image.Image]]
@@ -118,16 +117,16 @@ class LocateThenExamine:
     def detect_many(self, items: Iterable[Item | Failure]) -> Generator[Detection | Failure, None, None]:
         """Judge many images: one result an item, in order. Closing the generator cancels the work.
 
-        Images are read from `items` as they are needed, so that memory stays bounded, and judged
-        `vlm.batch_size` a session and `vlm.concurrency` sessions at once. A Failure among the items (a file
-        that could not be read) keeps its place. An image on which the model fails becomes a Failure; when a
-        batch fails, its images are tried again one by one.
+        Images are read from `items` as they are needed, so that memory stays bounded, and judged `vlm.batch_size` a
+        session (fewer where they are large) and `vlm.concurrency` sessions at once. A Failure among the items (a file
+        that could not be read) keeps its place. An image on which the model fails becomes a Failure; when a batch
+        fails, its images are tried again one by one.
         """
-        source, waiting = iter(items), deque[Future[list[Detection | Failure]]]()
+        waiting = deque[Future[list[Detection | Failure]]]()
         stopped = threading.Event()
         pool = ThreadPoolExecutor(self.vlm.concurrency, thread_name_prefix="detect")
         try:
-            while batch := list(islice(source, self.vlm.batch_size)):
+            for batch in _batches(items, self.vlm.batch_size):
                 waiting.append(pool.submit(self._settle, batch, stopped.is_set))
                 if len(waiting) > self.vlm.concurrency:  # one more than can run, read while the others do
                     yield from waiting.popleft().result()
@@ -223,6 +222,20 @@ class LocateThenExamine:
     def _chosen(self, path: str, located: LocateResult, size: Size) -> Sequence[Region]:
         instead = self.config.examine_instead
         return located.regions if instead is None else instead(path, located, size)
+
+
+def _batches(items: Iterable[Item | Failure], most: int) -> Iterator[list[Item | Failure]]:
+    """At most so many at a time; an item that brings them to `BATCH_PIXELS` is the last."""
+    batch: list[Item | Failure] = []
+    pixels = 0
+    for item in items:
+        batch.append(item)
+        pixels += 0 if isinstance(item, Failure) else item[1].pixels.width * item[1].pixels.height
+        if len(batch) >= most or pixels >= BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
 
 
 class _Clock:

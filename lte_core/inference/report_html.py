@@ -6,7 +6,6 @@ Provenance has a card of its own, apart from the verdict. Every text from outsid
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 
@@ -17,6 +16,7 @@ from lte_core.images import SourceImage, to_data_url
 from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
 from lte_core.inference.detector import Failure
 from lte_core.inference.examine import cut_crops
+from lte_core.inference.references import by_crop, crop_numbers, replace_references
 from lte_core.provenance import Provenance
 from lte_core.schema import Box, Detection, Size, Verdict
 
@@ -24,7 +24,6 @@ _IMAGE_PX, _CROP_PX = 1600, 640  # longest sides: sharp on a dense screen, and a
 _SEEMS = {Verdict.REAL: "Looks real", Verdict.GENERATED: "Looks AI-generated"}
 _SEEMED = {Verdict.REAL: "looked real", Verdict.GENERATED: "looked AI-generated", None: "unreadable"}
 _LEANS = {Verdict.REAL: "leans towards real", Verdict.GENERATED: "leans towards AI-generated"}
-_REFERENCE = re.compile(r"\[(\d{1,2}(?:\s*,\s*\d{1,2})*)\]")
 
 
 def to_html(
@@ -118,7 +117,7 @@ def _verdict(detection: Detection, checkpoint: Checkpoint) -> str:
         title, kind, meter = f"Uncertain <small>{_LEANS[verdict]}</small>", "unsure", _meter(p, checkpoint)
     else:
         title, kind, meter = _SEEMS[verdict], verdict.value, _meter(p, checkpoint)
-    words = _linked(detection) or "The model gave no explanation."
+    words = _linked(detection.examine.explanation, detection) or "The model gave no explanation."
     if detection.examine.problem:
         words = "The second reply could not be read, and a first impression is not passed off as a verdict. "
         words += _text(detection.examine.problem)
@@ -157,7 +156,8 @@ def _first_impression(detection: Detection) -> str:
     if locate.problem:
         words = f"The first reply could not be read, so the whole picture was examined again. {_text(locate.problem)}"
     else:
-        words = _text(locate.explanation) or "The model gave no explanation."
+        told = by_crop(locate.explanation, crop_numbers(detection.crops, len(locate.regions)))
+        words = _linked(told, detection) or "The model gave no explanation."
         words += "" if locate.regions else " <b>It marked no place to look at.</b>"
     return _card("First impression", f'<p class="soft">{words}</p>', f"{_SEEMED[locate.verdict]}{chance}")
 
@@ -190,16 +190,13 @@ def _record(detection: Detection) -> str:
     )
 
 
-def _linked(detection: Detection) -> str:
-    """The final explanation, escaped, with references such as [1] or [2, 3] as links to the crops."""
+def _linked(text: str, detection: Detection) -> str:
+    """The escaped text, in which references such as [1] or [2, 3] are links to the crops."""
 
-    def links(match: re.Match[str]) -> str:
-        numbers = [int(number) for number in match[1].split(",")]
-        if not all(1 <= number <= len(detection.crops) for number in numbers):
-            return match[0]
+    def links(numbers: Sequence[int]) -> str:
         return " ".join(f'<a class="n" href="#{_anchor(detection, "crop", n)}">{n}</a>' for n in numbers)
 
-    return _REFERENCE.sub(links, _text(detection.examine.explanation))
+    return replace_references(_text(text), range(1, len(detection.crops) + 1), links)
 
 
 def _anchor(detection: Detection, kind: str, number: int) -> str:

@@ -210,9 +210,14 @@ def test_references_become_buttons(text: str, buttons: list[int], left: list[str
     assert all(words in verdict for words in left)
 
 
-def test_merged_boxes_share_the_number_of_their_crop() -> None:
+def test_merged_boxes_share_the_number_of_their_crop_in_the_first_explanation_too() -> None:
     crops = (Crop(REGIONS[1].box, "hand", (1,)), Crop(REGIONS[0].box, "sign", (0, 2)))
-    page = render(seen(replace(DETECTION, crops=crops)), ABOUT)
+    locate = replace(DETECTION.locate, explanation="[1] odd letters, [2] five fingers & [3] a <weave>")
+    page = render(seen(replace(DETECTION, crops=crops, locate=locate)), ABOUT)
+    first = page.more[page.more.index("First impression") :]
+    assert re.findall(r'data-goto="lte-box-(\d)"', first) == ["2", "1", "2"]
+    assert "five fingers &amp; " in first
+    assert "a &lt;weave&gt;" in first
     assert re.findall(r'class="lte-box[^"]*"[^>]* data-n="(\d)"', page.stage) == ["2", "1", "2"]
     assert re.findall(r'id="(lte-box-\d)"', page.stage) == ["lte-box-2", "lte-box-1"]
     assert re.findall(r'class="lte-crop"[^>]* data-n="(\d)"', page.crops) == ["1", "2"]

@@ -194,6 +194,15 @@ def test_a_failure_of_the_model_costs_only_its_own_image(batch_size: int, concur
     assert [r.path if isinstance(r, Failure) else r.image.path for r in results] == [str(i) for i in range(13)]
 
 
+def test_large_images_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    vlm = FakeVLM(batch_size=4)
+    monkeypatch.setattr("lte_core.inference.detector.BATCH_PIXELS", 8500)  # items have 8000 pixels, and 80 more each
+    results = list(LocateThenExamine(vlm).detect_many(items(13)))
+    assert [r.path if isinstance(r, Failure) else r.image.path for r in results] == [str(i) for i in range(13)]
+    # 0 and 1; 2 and 3; 5 (4 is none) and 6; 7 alone has 8560; and so on.
+    assert list(map(len, vlm.asked))[::2] == [2, 2, 2, 1, 1, 1, 1, 1]
+
+
 def test_sessions_really_run_at_once() -> None:
     together = threading.Barrier(3, timeout=5)
 
