@@ -10,10 +10,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
-import tempfile
 from pathlib import Path
+
+if __name__ == "__main__":  # Ctrl-C during the seconds of importing ends the process without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # Before Gradio is imported, which reads them: nothing is reported to anyone, and no other address is asked.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -30,6 +33,7 @@ from demo.examples import FOLDER, list_examples
 from demo.pages import card_page
 from demo.security import Guard
 from demo.tab import build_tab
+from demo.uploads import upload_folder
 from demo.view import About
 from lte_core.inference.checkpoint import Checkpoint, CheckpointError
 from lte_core.inference.detector import LocateThenExamine
@@ -192,7 +196,15 @@ class Server(uvicorn.Server):
 
 
 def main() -> None:
-    """Serve with the settings of the environment; every failure is one sentence that says what to do."""
+    """Serve until Ctrl-C or a request to end. Every failure is one sentence that says what to do."""
+    # Ended by a service manager as by Ctrl-C: visitors' pictures are deleted on the way out.
+    for asked_to_end in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked_to_end, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve()
+
+
+def _serve() -> None:
     try:
         settings = read_settings()
         space = "SPACE_ID" in os.environ  # Hugging Face reaches its Spaces from outside, and shows them in a frame
@@ -205,14 +217,13 @@ def main() -> None:
         sys.exit(str(problem))
     except MemoryError:
         sys.exit(f"There is not enough memory for the model {settings.model}. Set LTE_MODEL to a smaller one.")
-    with tempfile.TemporaryDirectory(prefix="lte-uploads-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads
+    with upload_folder() as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
         framed_by = SPACE_FRAMES if space else "'self'"
         app = create_app(vlm, checkpoint, _card(settings.model, checkpoint), framed_by, review=review, intake=intake)
         # Open pages keep a connection each: without a limit Ctrl-C would wait for them to be closed.
         server = Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1))
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 def _review(settings: Settings) -> Review:

@@ -45,10 +45,12 @@ def test_a_taken_port_is_reported_before_the_model_is_loaded(monkeypatch: pytest
             app.main()
 
 
-def test_it_says_where_it_is_and_ctrl_c_ends_it_without_a_word(tmp_path: Path) -> None:
+def test_it_says_where_it_is_and_ends_without_a_word_or_a_trace(tmp_path: Path) -> None:
     """With a model behind an address, which nobody asks anything, so that no weights are needed."""
     environment = {**os.environ, "LTE_PORT": "0", "LTE_MODEL": "http://127.0.0.1:9/v1#m", "LTE_DATA_DIR": str(tmp_path)}
-    for account in (r"The Review tab has a first account: name lead, password \S+\nIt is shown this once.*\n", ""):
+    environment["TMPDIR"] = str(tmp_path)
+    first = r"The Review tab has a first account: name lead, password \S+\nIt is shown this once.*\n"
+    for account, ended_by in ((first, signal.SIGINT), ("", signal.SIGTERM)):
         with subprocess.Popen(
             [sys.executable, "app.py"], cwd=ROOT, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -59,9 +61,11 @@ def test_it_says_where_it_is_and_ctrl_c_ends_it_without_a_word(tmp_path: Path) -
                 assert re.fullmatch(account + r"Locate-Then-Examine is ready: \S+\n", told), told
                 url = told.split()[-1]
                 assert httpx.get(url).status_code == 200
+                [uploads] = tmp_path.glob("lte-uploads-*")
                 with httpx.stream("GET", f"{url}/gradio_api/heartbeat/open-page"):
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(ended_by)
                     said, complained = process.communicate(timeout=15)
                 assert (process.returncode, said, complained) == (0, "", "")
+                assert not uploads.exists()
             finally:
                 process.kill()
