@@ -149,7 +149,7 @@ def _about(vlm: VLM, checkpoint: Checkpoint, card: Path | None, intake: Intake) 
     url = "model-card" if card else checkpoint.card if "://" in (checkpoint.card or "") else None
     remote = vlm.info.sha256 is None  # weights that are not here are behind an address
     most_mb = intake.limits.max_bytes / MIB
-    return About(vlm.info.name, checkpoint.note, url, checkpoint.uncertain_band, remote, most_mb)
+    return About(vlm.info.name, checkpoint.note, url, checkpoint.uncertain_band, remote, checkpoint.calibrated, most_mb)
 
 
 def _theme() -> gr.themes.Base:

@@ -17,7 +17,6 @@
   function give(file) {
     const input = door();
     if (!input || !file) return;
-    if (file.size > MOST_MB * 2 ** 20) return notice(`This file is larger than ${MOST_MB} MB. Choose a smaller one.`);
     const files = new DataTransfer();
     files.items.add(file);
     input.files = files.files;
@@ -59,9 +58,10 @@
     dialog.setAttribute("aria-label", "Camera");
     dialog.innerHTML =
       '<video autoplay playsinline muted></video><div><button class="lte-tool" value="cancel">Cancel</button>' +
-      '<button class="lte-tool" value="take">Take picture</button></div>';
+      '<button class="lte-tool" value="take" disabled>Take picture</button></div>';
     const video = dialog.querySelector("video");
     video.srcObject = stream;
+    video.addEventListener("loadeddata", () => (dialog.querySelector("[value=take]").disabled = false)); // has a picture
     dialog.addEventListener("click", ({ target }) => {
       if (target.value === "take") {
         const canvas = document.createElement("canvas");
@@ -81,9 +81,13 @@
   }
 
   async function example(path) {
-    const response = await fetch(path);
-    if (!response.ok) return notice("This example could not be loaded. Choose another one.");
-    give(new File([await response.blob()], path.split("/").pop(), { type: "image/jpeg" }));
+    try {
+      const response = await fetch(path);
+      if (!response.ok) throw new Error(response.statusText);
+      give(new File([await response.blob()], path.split("/").pop(), { type: "image/jpeg" }));
+    } catch {
+      notice("This example could not be loaded. Choose another one, or load the page again.");
+    }
   }
 
   function go(id) {
@@ -105,9 +109,18 @@
     if (goto) go(goto);
     if (path) example(path);
   });
-  document.addEventListener("change", ({ target }) => {
-    if (target === door() && target.files[0]) preview(target.files[0]);
-  });
+  document.addEventListener(
+    "change",
+    (event) => {
+      const file = event.target === door() && event.target.files[0];
+      if (!file) return;
+      if (file.size <= MOST_MB * 2 ** 20) return preview(file);
+      event.stopImmediatePropagation(); // Gradio would send it, and say nothing about what to do
+      event.target.value = "";
+      notice(`This file is larger than ${MOST_MB} MB. Choose a smaller one.`);
+    },
+    true,
+  );
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])][0];
     if (file) give(file);

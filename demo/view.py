@@ -14,6 +14,7 @@ from html import escape
 
 from demo.examples import Example
 from demo.progress import Phase, Progress
+from lte_core.inference.checkpoint import UNCALIBRATED
 from lte_core.inference.references import by_crop, crop_numbers, replace_references
 from lte_core.provenance import Provenance
 from lte_core.schema import Box, Detection, LocateResult, Size, Verdict
@@ -29,14 +30,15 @@ _TAGS = re.compile(r"</?\s*(?:explanation|boxes|verdict)\s*>?|</?[a-z]{0,11}$", 
 @dataclass(frozen=True, slots=True)
 class About:
     """What the page says about the model: its name, the checkpoint's own words about what it is good for,
-    where its card is, the range of P(generated) in which it is not to be relied upon, and whether it runs on
-    another server; and how large a file may be that it is shown, in MB."""
+    where its card is, the range of P(generated) in which it is not to be relied upon, whether it runs on another
+    server, and whether its confidence was calibrated; and how large a file may be that it is shown, in MB."""
 
     name: str
     note: str
     card_url: str | None = None
     uncertain: tuple[float, float] = (0.5, 0.5)
     remote: bool = False
+    calibrated: bool = True
     most_megabytes: float = 25
 
 
@@ -168,7 +170,7 @@ def _crops(progress: Progress) -> str:
         )
     return (
         '<section class="lte-card"><header><h2>Under the magnifying glass</h2>'
-        '<span class="soft">each area enlarged, cut as the model saw it</span></header>'
+        '<span class="soft">each area, as it was cut out for the second look</span></header>'
         f'<div class="lte-crops">{"".join(figures)}</div></section>'
     )
 
@@ -217,13 +219,15 @@ def _verdict(detection: Detection, progress: Progress, about: About) -> str:
     words = _linked(detection.examine.explanation, progress) or "The model gave no explanation."
     return (
         f'<div class="title"><h2 class="{kind}"><i aria-hidden="true">{icon}</i>{title}</h2>{flip}</div>'
-        f'{_meter(p, low, high)}<p class="words">{words}</p>'
+        f'{_meter(p, low, high)}{_uncalibrated(p, about)}<p class="words">{words}</p>'
     )
 
 
 def _meter(p: float | None, low: float, high: float) -> str:
     if p is None:
-        return '<p class="soft">This model gives no confidence: its server reports no probabilities.</p>'
+        return (
+            '<p class="soft">This model gives no confidence: its server reports no probabilities for the verdict.</p>'
+        )
     percent = _percent(p)
     middle = f'<span style="left:{50 * (low + high):.1f}%">uncertain</span>' if low < high else ""
     return (
@@ -233,6 +237,10 @@ def _meter(p: float | None, low: float, high: float) -> str:
         f'<div class="lte-scale" aria-hidden="true"><span>real</span>{middle}<span>generated</span></div>'
         f'<p class="chance">Estimated chance that it is AI-generated: <b>{percent}</b></p>'
     )
+
+
+def _uncalibrated(p: float | None, about: About) -> str:
+    return "" if p is None or about.calibrated else f'<p class="soft">{UNCALIBRATED}</p>'
 
 
 def _model_line(about: About) -> str:
@@ -245,7 +253,7 @@ def _model_line(about: About) -> str:
 def _how_it_works(about: About) -> str:
     steps = [
         ("Scan", "The model looks at the whole picture, and marks the places that seem odd."),
-        ("Zoom in", "Each marked place is cut out and enlarged."),
+        ("Zoom in", "Each marked place is cut out, and a small one is enlarged."),
         ("Verdict", "It looks again, with the crops beside the picture, and may change its mind."),
     ]
     sent = " It is also sent to the server that runs the model." if about.remote else ""

@@ -18,6 +18,7 @@ from lte_core.schema import Size
 from lte_core.vlm.views import Views
 
 FILE_NAME = "lte.json"
+UNCALIBRATED = "This model's confidence has not been calibrated: it is a tendency, not a rate of being right."
 
 
 class CheckpointError(ValueError):
@@ -82,6 +83,11 @@ class Checkpoint:
             image_wh=self.image_wh,
             crop_wh=self.crop_wh,
         )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the final confidence was fitted to how often this model is right."""
+        return self.temperature_examine != 1.0
 
     def is_uncertain(self, p_generated: float | None) -> bool:
         """True strictly inside the band; False where the model gives no confidence."""

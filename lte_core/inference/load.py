@@ -85,7 +85,10 @@ def load_model(name: str, config: LoadConfig = DEFAULT_LOAD) -> LoadedModel:
         )
         return LoadedModel(ChatVLM(asked), checkpoint)
     directory = find(name)
-    return _load_local(name, directory, config)
+    loaded = _load_local(name, directory, config)
+    if name == NANO or Path(name).expanduser().is_dir() or "://" in (loaded.checkpoint.card or ""):
+        return loaded
+    return loaded._replace(checkpoint=replace(loaded.checkpoint, card=f"https://huggingface.co/{name}"))
 
 
 def find(name: str) -> Path:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lte_core import __version__
 from lte_core.images import SourceImage, to_data_url
-from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, Checkpoint
+from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT, UNCALIBRATED, Checkpoint
 from lte_core.inference.detector import Failure
 from lte_core.inference.examine import cut_crops
 from lte_core.inference.references import by_crop, crop_numbers, replace_references
@@ -138,15 +138,19 @@ def _model_line(detection: Detection, checkpoint: Checkpoint) -> str:
 
 def _meter(p: float | None, checkpoint: Checkpoint) -> str:
     if p is None:
-        return '<p class="soft">This model gives no confidence: its server reports no probabilities.</p>'
+        return (
+            '<p class="soft">This model gives no confidence: its server reports no probabilities for the verdict.</p>'
+        )
     low, high = checkpoint.uncertain_band
     middle = "<span>uncertain</span>" if low < high else ""
+    uncalibrated = "" if checkpoint.calibrated else f'<p class="soft">{UNCALIBRATED}</p>'
     return (
         f'<div class="meter" role="meter" aria-label="Estimated chance that the picture is AI-generated" '
         f'aria-valuemin="0" aria-valuemax="100" aria-valuenow="{100 * p:.0f}" '
         f'style="--low:{100 * low:.1f}%;--high:{100 * high:.1f}%;--p:{100 * p:.1f}%"><i></i></div>'
         f'<div class="scale" aria-hidden="true"><span>real</span>{middle}<span>generated</span></div>'
         f'<p class="soft">Estimated chance that it is AI-generated: <b>{_percent(p)}</b></p>'
+        f"{uncalibrated}"
     )
 
 

@@ -131,8 +131,9 @@ class Server:
         if isinstance(error, APIStatusError):
             return f"The server at {url} {self._explain_status(error)}"
         if isinstance(error, APITimeoutError):
+            tries = f", {self.config.retries + 1} times" if self.config.retries else ""
             return (
-                f"The server at {url} was silent for {self.config.timeout_s:g} s. "
+                f"The server at {url} was silent for {self.config.timeout_s:g} s{tries}. "
                 "Check that it is up and not overloaded, or allow more by LTE_TIMEOUT_S."
             )
         if not isinstance(error, APIConnectionError):  # an error event inside the stream

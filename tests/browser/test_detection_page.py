@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FilePayload, expect
 
 from tests.browser.visits import DESKTOP, PHONE, SMALL_PHONE, TABLET, Visit, visit
 from tests.demo.fakes import BROKEN_SERVER, FakeVLM, Script, scene, scene_bytes
@@ -198,6 +198,11 @@ def test_a_wrong_file_is_answered_with_what_to_do(visitor: Visit) -> None:
 
 def test_a_file_over_the_limit_is_not_even_sent(visitor: Visit) -> None:
     expect(visitor.page.locator(".lte-drop small")).to_contain_text("up to 12 MB")
+    huge: FilePayload = {"name": "huge.jpg", "mimeType": "image/jpeg", "buffer": bytes(13 * 2**20)}
+    visitor.page.locator('input[type="file"][data-testid$="-upload-button"]').first.set_input_files(huge)
+    expect(visitor.page.locator("#lte-notice")).to_contain_text("larger than 12 MB")
+    expect(visitor.page.locator("#lte-steps [role=status]")).to_have_text("Ready for a picture.")
+    visitor.page.evaluate("document.querySelector('#lte-notice').textContent = ''")
     visitor.page.evaluate(
         """() => {
           const data = new DataTransfer();
@@ -258,6 +263,10 @@ def test_what_would_be_injected_could_not_run_nor_tell(visitor: Visit) -> None:
 
 def test_examples_paste_and_camera_lead_to_the_same_door(visitor: Visit) -> None:
     page = visitor.page
+    page.route("**/examples/*", lambda route: route.abort())
+    page.locator("[data-example]").first.click()
+    expect(page.locator("#lte-notice")).to_contain_text("could not be loaded")
+    page.unroute("**/examples/*")
     page.locator("[data-example]").first.click()
     visitor.reaches("done")
     expect(page.locator(".lte-stage img")).to_have_attribute("alt", re.compile(r"desk-flawed\.jpg"))

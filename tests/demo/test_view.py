@@ -173,6 +173,12 @@ def test_the_model_and_its_card_stand_beside_every_verdict() -> None:
     assert "evidence to weigh, not proof" in render(seen(), About("other", "")).verdict
 
 
+@pytest.mark.parametrize(("calibrated", "p", "told"), [(True, 0.94, False), (False, 0.94, True), (False, None, False)])
+def test_a_confidence_that_nobody_calibrated_is_said_to_be_one(calibrated: bool, p: float | None, told: bool) -> None:
+    page = render(seen(judged(p_generated=p)), replace(ABOUT, calibrated=calibrated))
+    assert ("has not been calibrated" in page.verdict) is told
+
+
 @pytest.mark.parametrize(
     ("tags", "said", "not_said"),
     [

@@ -192,6 +192,7 @@ def test_hostile_text_stays_text(source: SourceImage) -> None:
             FakeVLM(scripted("<boxes>[]</boxes><verdict>real</verdict>")), "marked no place to look at", id="no-boxes"
         ),
         pytest.param(FakeVLM(scripted(p_examine=0.9999)), "over 99 %", id="never-certain"),
+        pytest.param(FakeVLM(scripted()), "has not been calibrated", id="nobody-calibrated-it"),
     ],
 )
 def test_the_page_in_other_cases(source: SourceImage, vlm: FakeVLM, words: str) -> None:

@@ -45,6 +45,12 @@ def test_a_directory_loads_with_its_settings_and_answers(directory: Path) -> Non
     assert reply.text.startswith("<explanation>")
 
 
+def test_a_model_of_the_hub_has_its_card_there(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lte_core.inference.load._download", lambda name: directory)
+    vlm, checkpoint = load_model("somebody/model", LoadConfig(device="cpu"))
+    assert (vlm.info.name, checkpoint.card) == ("somebody/model", "https://huggingface.co/somebody/model")
+
+
 @pytest.mark.parametrize("device", ["cuda:97", "mps:9", "xpu", "meta", "disk", "0"])
 def test_a_device_that_is_not_there(directory: Path, device: str) -> None:
     with pytest.raises(VLMError, match=f"The device '{device}' was asked for, but it cannot be used here"):
