@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,6 +17,8 @@ from lte_core.training import nano
 from lte_core.vlm.base import Query
 from lte_core.vlm.qwen import QwenConfig, QwenVL
 from lte_core.vlm.views import Views
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,22 @@ def test_three_ways_do_the_same_work(vlm: QwenVL) -> None:
 def test_no_images_is_an_error(vlm: QwenVL) -> None:
     with pytest.raises(ValueError, match="at least one image"):
         measure(vlm, DEFAULT_CHECKPOINT, [], 1)
+
+
+def test_the_model_that_ships_as_json() -> None:
+    done = CliRunner().invoke(app, ["detect", "--images", "2", "--batch", "2", "--json"])
+    record = json.loads(done.stdout)
+    published = json.loads((ROOT / "docs/numbers/bench.json").read_text())
+    assert record.keys() == published.keys()
+    assert [way["name"] for way in record["ways"]] == ["plain", "shared prefix", "batch of 2"]
+    assert (record["model"], record["parameters"]) == ("lte-nano", published["parameters"])
+
+
+def test_random_weights_of_a_stated_size_as_a_table() -> None:
+    arguments = ["detect", "--shape", "0.1b", "--tokens", "8", "--side", "56", "--images", "1", "--batch", "1"]
+    table = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}).stdout
+    said = ("random weights, 0.1b", "plain", "shared prefix", "batch of 1", "1 images of 56 px", "Peak memory")
+    assert [words for words in said if words not in table] == []
 
 
 @pytest.mark.parametrize(
