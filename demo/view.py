@@ -121,7 +121,7 @@ def _stage(progress: Progress, most_megabytes: float) -> str:
     if progress.locate:
         regions, numbers = progress.locate.regions, _numbers(progress)
         boxes = "".join(
-            _box(region.box, region.label, n, size, first=numbers.index(n) == i)
+            _box(region.box, _label(n, region.label, progress), n, size, first=numbers.index(n) == i)
             for i, (region, n) in enumerate(zip(regions, numbers, strict=True))
         )
     scanning = " scanning" if progress.phase is Phase.SCAN else ""
@@ -149,6 +149,11 @@ def _box(box: Box, label: str, number: int, size: Size, *, first: bool) -> str:
         f'style="left:{left:.2f}%;top:{top:.2f}%;width:{right - left:.2f}%;height:{bottom - top:.2f}%">'
         f"<b>{number}<span> {text}</span></b></button>"
     )
+
+
+def _label(number: int, own: str, progress: Progress) -> str:
+    """What a box is called: as its crop, once there is one, since boxes that share a crop lie on each other."""
+    return progress.crops[number - 1].label if number <= len(progress.crops) else own
 
 
 def _numbers(progress: Progress) -> tuple[int, ...]:

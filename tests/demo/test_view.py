@@ -226,6 +226,7 @@ def test_merged_boxes_share_the_number_of_their_crop_in_the_first_explanation_to
     assert "a &lt;weave&gt;" in first
     assert re.findall(r'class="lte-box[^"]*"[^>]* data-n="(\d)"', page.stage) == ["2", "1", "2"]
     assert re.findall(r'id="(lte-box-\d)"', page.stage) == ["lte-box-2", "lte-box-1"]
+    assert re.findall(r'aria-label="Box \d: ([^.]*)\.', page.stage) == ["sign", "hand", "sign"]
     assert re.findall(r'class="lte-crop"[^>]* data-n="(\d)"', page.crops) == ["1", "2"]
 
 
