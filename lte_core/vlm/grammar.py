@@ -74,10 +74,10 @@ class ReplyConstraint:
     """
 
     def __init__(self, guide: Any, tokenizer: Any, queries: Sequence[Query]) -> None:
-        import llguidance
-        import llguidance.torch
+        # Not its part for torch, which compiles a kernel when it is imported: see `forbid`.
+        import llguidance.numpy
 
-        self._bits, self._guide, self._queries = llguidance.torch, guide, queries
+        self._bits, self._guide, self._queries = llguidance.numpy, guide, queries
         self._matchers = [self._matcher(REPLY_FORMS[query]) for query in queries]
         self._closing = [False] * len(queries)
         self._room = {query: _room(tokenizer, query) for query in set(queries)}
@@ -89,10 +89,12 @@ class ReplyConstraint:
         return LLMatcher(self._guide, LLMatcher.grammar_from_regex(form))
 
     def mask(self, logits: torch.Tensor) -> None:
+        import torch
+
         for row, matcher in enumerate(self._matchers):
             if not matcher.is_stopped():
                 self._bits.fill_next_token_bitmask(matcher, self._bitmask, row)
-        forbid(logits, self._bitmask.to(logits.device))
+        forbid(logits, torch.from_numpy(self._bitmask).to(logits.device))
 
     def accept(self, tokens: Sequence[int]) -> list[bool]:
         for matcher, token in zip(self._matchers, tokens, strict=True):
@@ -116,8 +118,8 @@ def forbid(logits: torch.Tensor, bitmask: torch.Tensor) -> None:
     """Put -inf, in place, at each of the `[rows, vocabulary]` logits whose bit in `bitmask` is 0. The mask is int32
     `[rows, words]`: token t is bit t % 32, from the lowest, of word t // 32.
 
-    llguidance has this, too, but as a `torch.compile` kernel: it needs a C++ compiler and makes the first reply of a
-    process wait seconds for it.
+    llguidance has this, too, but as a `torch.compile` kernel: it needs a C++ compiler and a locale of UTF-8, and makes
+    the first reply of a process wait seconds for it.
     """
     import torch
 

@@ -31,8 +31,10 @@ def test_what_has_no_bit_is_forbidden_and_the_rest_is_untouched(rows: list[list[
             assert masked[row, token] == (logits[row, token] if may else float("-inf"))
 
 
-def test_a_picture_is_judged_where_there_is_no_compiler(tmp_path: Path) -> None:
+def test_a_picture_is_judged_without_a_compiler_and_in_any_locale(tmp_path: Path) -> None:
+    """PyTorch's compiler reads its own files in the locale's encoding."""
     environment = {**os.environ, "PATH": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": f"{tmp_path}/kernels"}
+    environment |= {"LC_ALL": "POSIX", "PYTHONUTF8": "0"}
     environment.pop("CXX", None)
     command = [sys.executable, "-m", "lte_core", "detect", "demo/examples/desk-flawed.jpg", "--json"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
