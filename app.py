@@ -22,7 +22,11 @@ if __name__ == "__main__":  # Ctrl-C during the seconds of importing ends the pr
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import gradio as gr
+from demo.direct import without_proxies
+
+with without_proxies():
+    import gradio as gr
+
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
@@ -217,7 +221,7 @@ def _serve() -> None:
         sys.exit(str(problem))
     except MemoryError:
         sys.exit(f"There is not enough memory for the model {settings.model}. Set LTE_MODEL to a smaller one.")
-    with upload_folder() as uploads:
+    with upload_folder(DELETE_EVERY_S, DELETE_OLDER_S) as uploads:
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)
         framed_by = SPACE_FRAMES if space else "'self'"
         app = create_app(vlm, checkpoint, _card(settings.model, checkpoint), framed_by, review=review, intake=intake)

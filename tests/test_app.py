@@ -48,7 +48,7 @@ def test_a_taken_port_is_reported_before_the_model_is_loaded(monkeypatch: pytest
 def test_it_says_where_it_is_and_ends_without_a_word_or_a_trace(tmp_path: Path) -> None:
     """With a model behind an address, which nobody asks anything, so that no weights are needed."""
     environment = {**os.environ, "LTE_PORT": "0", "LTE_MODEL": "http://127.0.0.1:9/v1#m", "LTE_DATA_DIR": str(tmp_path)}
-    environment["TMPDIR"] = str(tmp_path)
+    environment |= {"TMPDIR": str(tmp_path), "ALL_PROXY": "socks5://127.0.0.1:9"}  # the page asks nobody anything
     first = r"The Review tab has a first account: name lead, password \S+\nIt is shown this once.*\n"
     for account, ended_by in ((first, signal.SIGINT), ("", signal.SIGTERM)):
         with subprocess.Popen(

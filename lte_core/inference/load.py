@@ -107,13 +107,17 @@ def find(name: str) -> Path:
 
 
 def _download(name: str) -> Path:
+    from httpx import InvalidURL
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
+    # The last three: proxies and certificates of the environment that cannot be used.
+    except (
+        HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ImportError, ValueError, InvalidURL
+    ) as problem:  # fmt: skip
         raise VLMError(
             f"The model {name!r} could not be fetched from the hub ({type(problem).__name__}). Check the name and the "
             f"network, or give a directory; `--model {NANO}` needs no network."

@@ -13,6 +13,8 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -104,13 +106,32 @@ class Server:
     def client(self) -> OpenAI:
         from openai import DefaultHttpxClient, OpenAI
 
-        # Neither the key nor the picture goes to a server that the user did not name.
-        return OpenAI(**self._options(), http_client=DefaultHttpxClient(follow_redirects=False))
+        with self._environment() as from_environment:
+            # Neither the key nor the picture goes to a server that the user did not name.
+            http = DefaultHttpxClient(follow_redirects=False, trust_env=from_environment)
+        return OpenAI(**self._options(), http_client=http)
 
     def async_client(self) -> AsyncOpenAI:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-        return AsyncOpenAI(**self._options(), http_client=DefaultAsyncHttpxClient(follow_redirects=False))
+        with self._environment() as from_environment:
+            http = DefaultAsyncHttpxClient(follow_redirects=False, trust_env=from_environment)
+        return AsyncOpenAI(**self._options(), http_client=http)
+
+    @contextmanager
+    def _environment(self) -> Iterator[bool]:
+        """Whether the environment's proxies hold for this server: not for one on this machine, whose pictures would
+        leave it. Raises VLMError where they cannot be used."""
+        from httpx import InvalidURL
+
+        try:
+            yield not re.fullmatch(r"localhost|127\.[\d.]+|::1", urlsplit(self.config.base_url).hostname or "")
+        # A SOCKS proxy without its package, an unknown kind, a bad NO_PROXY, a file of certificates that is not there.
+        except (ImportError, ValueError, InvalidURL, OSError) as problem:
+            raise VLMError(
+                f"The environment's proxy or certificates cannot be used to reach {self.config.base_url} ({problem}). "
+                "Correct ALL_PROXY, HTTP_PROXY, HTTPS_PROXY, NO_PROXY or SSL_CERT_FILE, or leave them unset."
+            ) from None
 
     def _options(self) -> dict[str, Any]:
         from openai import Timeout

@@ -396,3 +396,28 @@ def test_an_address_that_cannot_be_used_says_how_to_write_one(model: str, expect
     with pytest.raises(VLMError, match=expected) as caught:
         parse_address(model)
     assert "hush" not in str(caught.value)
+
+
+# What the environment says about the network
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        pytest.param("ALL_PROXY", "socks5://127.0.0.1:1080", id="a proxy that needs a package"),
+        pytest.param("ALL_PROXY", "socks://127.0.0.1:1080/", id="an unknown kind of proxy"),
+        pytest.param("SSL_CERT_FILE", "/nonexistent/ca.pem", id="no certificates"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(VLMError, match=f"proxy or certificates cannot be used to reach .* Correct .*{variable}"):
+        ChatVLM(config_for("http://far.example/v1"))
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
+def test_no_proxy_stands_before_a_server_on_this_machine(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    with serving(say()) as server:
+        [reply] = finish(ChatVLM(config_for(server.url)).open([picture()]).ask([question()]))
+    assert reply.text == REPLY
