@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+export PIP_USER := 0
 # Tests at once: one more than there are cores, since many of them wait for browsers and servers; more than 4 want memory.
 WORKERS = $(shell $(BIN)/python -c "import os; print(min(4, 1 + (os.cpu_count() or 1)))")
 
@@ -32,6 +33,8 @@ bench: $(VENV)/app.stamp
 # A folder that can be pushed as a Hugging Face Space as it is.
 space:
 	@test -n "$(DIR)" || { echo "usage: make space DIR=folder"; exit 2; }
+	@case '$(DIR)' in '~'*) echo "DIR begins with ~, which is no folder here: write it out, as in DIR=$$HOME/space"; exit 2;; esac
+	@git rev-parse --verify -q HEAD:app.py >/dev/null || { echo "make space takes the program from a git checkout: clone it"; exit 2; }
 	mkdir -p "$(DIR)"
 	git archive HEAD app.py demo docs lte_core review requirements.txt LICENSE | tar -x -C "$(DIR)"
 	cp demo/space/env "$(DIR)/.env"
@@ -49,7 +52,7 @@ clean:
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
 $(VENV)/app.stamp: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -r requirements.txt

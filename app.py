@@ -45,9 +45,11 @@ from lte_core.inference.load import find, load_config, load_model
 from lte_core.intake import DEFAULT_INTAKE, MIB, Intake, read_intake
 from lte_core.schema import Detection
 from lte_core.settings import Settings, SettingsError, read_settings
+from lte_core.terminal import open_closed_streams
 from lte_core.vlm.base import VLM, VLMError
 from review.accounts import Accounts
 from review.database import DatabaseError, open_database
+from review.importing import ImportProblem
 from review.keys import KeysError, read_keys
 from review.media import Media
 from review.offering import offer
@@ -191,7 +193,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         for host, port, *_ in (listener.getsockname() for listener in sockets or [] if self.started):
             shown = f"[{host}]" if ":" in host else host
-            print(f"Locate-Then-Examine is ready: http://{shown}:{port}", flush=True)  # noqa: T201
+            with contextlib.suppress(OSError):  # nobody reads it
+                print(f"Locate-Then-Examine is ready: http://{shown}:{port}", flush=True)  # noqa: T201
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Every open page keeps a connection. Cutting them is no error that anyone has to read about.
@@ -201,6 +204,7 @@ class Server(uvicorn.Server):
 
 def main() -> None:
     """Serve until Ctrl-C or a request to end. Every failure is one sentence that says what to do."""
+    open_closed_streams()
     # Ended by a service manager as by Ctrl-C: visitors' pictures are deleted on the way out.
     for asked_to_end in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asked_to_end, signal.default_int_handler)
@@ -209,41 +213,48 @@ def main() -> None:
 
 
 def _serve() -> None:
+    with contextlib.ExitStack() as stack:
+        _serve_with(stack)
+
+
+def _serve_with(stack: contextlib.ExitStack) -> None:
+    """`stack` closes what was opened when the app ends."""
     try:
         settings = read_settings()
         space = "SPACE_ID" in os.environ  # Hugging Face reaches its Spaces from outside, and shows them in a frame
         host = "0.0.0.0" if space else settings.host
         listener = _listen(host, settings.port)
-        review = _review(settings)
+        review = _review(settings, stack)
         intake = read_intake(settings)
         vlm, checkpoint = load_model(settings.model, load_config(settings))
-    except (SettingsError, DatabaseError, KeysError, CheckpointError, VLMError) as problem:
+    except (SettingsError, DatabaseError, KeysError, CheckpointError, VLMError, ImportProblem) as problem:
         sys.exit(str(problem))
     except MemoryError:
         sys.exit(f"There is not enough memory for the model {settings.model}. Set LTE_MODEL to a smaller one.")
-    with upload_folder(DELETE_EVERY_S, DELETE_OLDER_S) as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-        framed_by = SPACE_FRAMES if space else "'self'"
-        app = create_app(vlm, checkpoint, _card(settings.model, checkpoint), framed_by, review=review, intake=intake)
-        # Open pages keep a connection each: without a limit Ctrl-C would wait for them to be closed.
-        server = Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1))
-        server.run(sockets=[listener])
+    os.environ["GRADIO_TEMP_DIR"] = str(stack.enter_context(upload_folder(DELETE_EVERY_S, DELETE_OLDER_S)))
+    framed_by = SPACE_FRAMES if space else "'self'"
+    app = create_app(vlm, checkpoint, _card(settings.model, checkpoint), framed_by, review=review, intake=intake)
+    # Open pages keep a connection each: without a limit Ctrl-C would wait for them to be closed.
+    server = Server(uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=1))
+    server.run(sockets=[listener])
 
 
-def _review(settings: Settings) -> Review:
-    """The review of these settings; a database without accounts gets a lead, whose password is shown this once."""
+def _review(settings: Settings, stack: contextlib.ExitStack) -> Review:
+    """The review of these settings. A database without accounts gets samples, where it has none, and then a lead, whose
+    password is shown this once: a start that cannot take the samples in is a first start again."""
     keys = read_keys(settings.keys)
     engine = open_database(settings.database_url)
+    stack.callback(engine.dispose)  # SQLite then keeps everything in the one file that people copy
     accounts = Accounts(engine)
+    review = Review(ReviewStore(engine), accounts, Media(settings.data_dir / "images"), keys)
+    if not accounts.all() and not review.store.counts().total:
+        load_samples(review.store, review.media)
     if first := accounts.first_lead():
         print(  # noqa: T201
             f"The Review tab has a first account: name {first.name}, password {first.password}\n"
             "It is shown this once. `python -m review users` makes others.",
             flush=True,
         )
-    review = Review(ReviewStore(engine), accounts, Media(settings.data_dir / "images"), keys)
-    if first and not review.store.counts().total:
-        load_samples(review.store, review.media)
     return review
 
 
@@ -258,9 +269,12 @@ def _card(model: str, checkpoint: Checkpoint) -> Path | None:
 def _listen(host: str, port: int) -> socket.socket:
     """Take the port before the model is loaded, so that a taken one is reported at once."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+        )  # fmt: skip
     except OSError as problem:
-        reason = os.strerror(problem.errno) if problem.errno else problem
+        reason = (problem.strerror or str(problem)).partition(" (while attempting")[0]
         sys.exit(f"Cannot listen on {host}:{port} ({reason}). Set LTE_HOST or LTE_PORT to another one.")
 
 

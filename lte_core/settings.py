@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,7 +26,7 @@ class Settings(BaseSettings):
     )
 
     model: str = "lte-nano"
-    data_dir: Path = Path("data")
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Path("data")  # "~" in a file is no shell's
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 7860
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -45,15 +46,28 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """Where the review is kept: `db_url`, or a SQLite file in the data directory."""
-        return self.db_url or f"sqlite:///{self.data_dir / 'review.db'}"
+        return self.db_url or f"sqlite:///{quote(str(self.data_dir / 'review.db'))}"
 
 
 def read_settings() -> Settings:
     """The settings of this process's environment. Raises SettingsError."""
     try:
-        return Settings()
+        return Settings(_env_file=_env_file())  # type: ignore[call-arg]
+    except (OSError, UnicodeDecodeError) as problem:
+        raise SettingsError(
+            f"The file .env in this folder cannot be read ({problem}). Save it as UTF-8 text that you may read, or "
+            "remove it: settings can come from the environment, too."
+        ) from problem
     except ValidationError as problem:
         wrong = "; ".join(
             f"LTE_{str(error['loc'][0]).upper()} is {error['input']!r}: {error['msg']}" for error in problem.errors()
         )
         raise SettingsError(f"{wrong}. Correct it in the environment.") from problem
+
+
+def _env_file() -> str | None:
+    """None where there is no such file, nor anything else that this user could read."""
+    try:
+        return ".env" if Path(".env").is_file() else None
+    except OSError:  # a folder that this user may not look into
+        return None

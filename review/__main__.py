@@ -199,6 +199,8 @@ def set_role(name: Name, role: Annotated[RoleName, typer.Argument()]) -> None:
 @contextmanager
 def opened() -> Iterator[tuple[ReviewStore, Media]]:
     """The review of this process's settings."""
+    from sqlalchemy.exc import DBAPIError
+
     from lte_core.settings import SettingsError, read_settings
     from review.database import DatabaseError, open_database
     from review.media import Media
@@ -214,6 +216,8 @@ def opened() -> Iterator[tuple[ReviewStore, Media]]:
     except KeyboardInterrupt:
         typer.echo("Stopped. What is done is kept; the same command goes on from there.", err=True)
         raise typer.Exit(130) from None
+    except DBAPIError as problem:
+        raise typer.BadParameter(f"The database cannot be used: {str(problem.orig).strip()}.") from problem
     finally:
         engine.dispose()
 

@@ -48,11 +48,15 @@ class Media:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             # Written aside and renamed: a killed import leaves no half image under a whole one's name.
-            handle, part = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(measured.data)
-            Path(part).chmod(READ_ONLY)
-            Path(part).replace(target)
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+            part = Path(name)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(measured.data)
+                part.chmod(READ_ONLY)
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
         return Kept(measured, suffix)
 
     def check(self, sha256: str, suffix: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +25,8 @@ ROOT = Path(app.__file__).parent
     [
         pytest.param({"LTE_MODEL": "/nowhere/at/all"}, "no model at '/nowhere/at/all'", id="no such model"),
         pytest.param({"LTE_PORT": "many"}, "LTE_PORT is 'many'", id="a wrong setting"),
-        pytest.param({"LTE_HOST": "no-such-host.invalid"}, "Set LTE_HOST or LTE_PORT", id="a wrong host"),
+        pytest.param({"LTE_HOST": "no-such-host.invalid"}, "Set LTE_HOST or LTE_PORT", id="a host without an address"),
+        pytest.param({"LTE_DATA_DIR": "/dev/null"}, "cannot be opened", id="a data directory that is none"),
     ],
 )
 def test_a_failed_start_is_one_sentence(
@@ -35,6 +38,7 @@ def test_a_failed_start_is_one_sentence(
         app.main()
     assert said in str(ended.value)
     assert "\n" not in str(ended.value)
+    assert "Unknown error" not in str(ended.value)
 
 
 def test_a_taken_port_is_reported_before_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +47,25 @@ def test_a_taken_port_is_reported_before_the_model_is_loaded(monkeypatch: pytest
         monkeypatch.setenv("LTE_MODEL", "/nowhere/at/all")
         with pytest.raises(SystemExit, match=r"Cannot listen on .*Address already in use.*LTE_PORT"):
             app.main()
+
+
+def test_a_first_start_that_cannot_take_samples_in_is_a_first_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LTE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("LTE_PORT", "0")
+    monkeypatch.setenv("LTE_MODEL", "/nowhere/at/all")  # so that it ends here, too
+    (tmp_path / "images").write_text("in the way")
+    with pytest.raises(SystemExit, match="cannot be taken in: Not a directory"):
+        app.main()
+    assert capsys.readouterr().out == ""
+    (tmp_path / "images").unlink()
+    with pytest.raises(SystemExit, match="no model at"):
+        app.main()
+    assert "password" in capsys.readouterr().out
+    with contextlib.closing(sqlite3.connect(tmp_path / "review.db")) as database:
+        assert database.execute("select count(*) from samples").fetchone() == (24,)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "review.db"]
 
 
 def test_it_says_where_it_is_and_ends_without_a_word_or_a_trace(tmp_path: Path) -> None:

@@ -261,6 +261,12 @@ def test_two_results_never_share_a_file(picture: Path, tmp_path: Path, capsys: C
     assert not (tmp_path / "x.html").exists()
 
 
+def test_a_terminal_as_narrow_as_can_be(picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("COLUMNS", "2")
+    assert run_detect(detector(), DetectOptions([str(picture)])) == 0
+    assert "LooksAI-generated" in "".join(capsys.readouterr().out.split())
+
+
 def test_an_interrupted_run_keeps_what_was_done(tmp_path: Path, capsys: Capture) -> None:
     for index in range(6):
         (tmp_path / f"{index}.png").write_bytes(png((40 + index, 30)))

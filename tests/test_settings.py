@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from lte_core.settings import Settings, SettingsError, read_settings
 
@@ -48,3 +49,38 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, va
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=f"{name} is '{value}'"):
         read_settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "model"),
+    [
+        pytest.param(b"LTE_MODEL=from-file\n", "from-file", id="a setting"),
+        pytest.param(b"not a setting at all\n= =\n", "lte-nano", id="nothing of ours"),
+        pytest.param(None, "lte-nano", id="no file"),
+    ],
+)
+def test_a_file_may_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, model: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / ".env").write_bytes(content)
+    assert read_settings().model == model
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes("LTE_MODEL=x".encode("utf-16"))
+    with pytest.raises(SettingsError, match=r"The file \.env in this folder cannot be read"):
+        read_settings()
+
+
+@pytest.mark.parametrize("name", ["plain", "what?mode=ro", "p%41q", "a b#c&d"])
+def test_the_database_lies_in_the_data_directory_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LTE_DATA_DIR", str(tmp_path / name))
+    assert make_url(read_settings().database_url).database == str(tmp_path / name / "review.db")
+
+
+def test_a_tilde_in_a_file_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LTE_DATA_DIR", "~/lte")
+    assert read_settings().data_dir == Path.home() / "lte"

@@ -114,7 +114,7 @@ class Terminal:
             heading, *details = _describe(result)
             self._console.print(heading)
             for detail in details:
-                for line in detail.wrap(self._console, self._console.width - 2):
+                for line in detail.wrap(self._console, max(1, self._console.width - 2)):
                     self._console.print("  ", line, sep="")
             self._console.print()
         self._file.write(capture.get())

@@ -73,6 +73,8 @@ def told() -> Iterator[None]:
 
 def in_words(problem: OSError) -> str:
     """Which file, and what is wrong with it, without numbers that only programmers read."""
-    if problem.filename is None or problem.strerror is None:
+    if problem.strerror is None:
         return str(problem)
+    if problem.filename is None:
+        return f"{problem.strerror}."
     return f"{problem.filename} cannot be used: {problem.strerror.lower()}."

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from lte_core.commands import trace_build, trace_look
+from lte_core.commands.telling import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,8 @@ def synth(
             )
     except SynthError as problem:
         raise typer.BadParameter(str(problem)) from problem
+    except OSError as problem:
+        raise typer.BadParameter(f"{in_words(problem)} What is drawn is kept; the same command goes on.") from problem
     typer.echo(f"{count} samples in {manifest}")
 
 

@@ -380,3 +380,10 @@ def test_objects_are_written_beside_the_manifest_and_survive_a_resumed_run(tmp_p
     assert [c.id for c in contents] == [s.id for s in samples]
     for content, sample in zip(contents, samples, strict=True):
         assert [content.objects[i].box for i in content.evidence] == [region.box for region in sample.regions]
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = CliRunner().invoke(app, ["synth", "--out", str(tmp_path / "file" / "x"), "--count", "1"])
+    assert done.exit_code == 2
+    assert "not a directory" in done.output
