@@ -40,8 +40,9 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextmanager
-def whole(path: Path, mode: Literal["w", "wb"]) -> Iterator[IO[Any]]:
-    """A file to write to, which takes its place when all went well, and leaves nothing behind otherwise."""
+def whole(path: Path, mode: Literal["w", "wb"], permissions: int = 0o666) -> Iterator[IO[Any]]:
+    """A file to write to, which takes its place when all went well, and leaves nothing behind otherwise. `permissions`
+    are what it may be used for at most, as far as the process's umask lets it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-", suffix=".part")
     part = Path(name)
@@ -49,7 +50,7 @@ def whole(path: Path, mode: Literal["w", "wb"]) -> Iterator[IO[Any]]:
     try:
         with os.fdopen(handle, mode, **options) as file:
             yield file
-        part.chmod(0o666 & ~_umask())  # `mkstemp` makes files that only their owner may read
+        part.chmod(permissions & ~_umask())  # `mkstemp` makes files that only their owner may read
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)  # what went wrong leaves nothing behind; what went well was renamed

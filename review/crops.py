@@ -7,12 +7,12 @@ about what is cropped (`lte_core/inference/examine.py`).
 from __future__ import annotations
 
 import os
-import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
 
+from lte_core.files import whole
 from lte_core.images import ImageError, crop, read_image
 from lte_core.inference.checkpoint import DEFAULT_CHECKPOINT
 from lte_core.schema import Crop
@@ -43,13 +43,8 @@ class SampleCrops:
 
     @staticmethod
     def _write(pixels: Image.Image, kept: Path) -> None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own: an export may cut the same crop at this moment.
-        handle, part = tempfile.mkstemp(dir=kept.parent, prefix=".part-")
-        with os.fdopen(handle, "wb") as file:
+        with whole(kept, "wb", READ_ONLY) as file:  # an export may cut the same crop at this moment
             pixels.save(file, "PNG", compress_level=1)
-        Path(part).chmod(READ_ONLY)
-        Path(part).replace(kept)
 
 
 class CutAhead:

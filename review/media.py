@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lte_core.files import SUFFIXES
+from lte_core.files import SUFFIXES, whole
 from lte_core.images import ImageError, Measured, measure_image, read_image
 
 READ_ONLY = 0o444  # an export's files are links to these: who edits one there is stopped, not believed
@@ -46,17 +44,8 @@ class Media:
         suffix = SUFFIXES[measured.format]
         target = self.path(measured.sha256, suffix)
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Written aside and renamed: a killed import leaves no half image under a whole one's name.
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".part-")
-            part = Path(name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(measured.data)
-                part.chmod(READ_ONLY)
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
+            with whole(target, "wb", READ_ONLY) as file:
+                file.write(measured.data)
         return Kept(measured, suffix)
 
     def check(self, sha256: str, suffix: str) -> None:
